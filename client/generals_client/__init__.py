@@ -1,0 +1,1 @@
+"""What users import: ExperienceStream, decoding, filters."""

@@ -1,0 +1,1 @@
+"""The contracts: Avro schemas, topics, tile codes, record codecs."""

@@ -1,0 +1,1 @@
+"""Transitions in, tensorised and rewarded experiences out."""

@@ -1,0 +1,1 @@
+"""Rules, maps, fog, policies, environments and the engine worker."""
