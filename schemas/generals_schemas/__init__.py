@@ -1,1 +1,1 @@
-"""The contracts: Avro schemas, topics, tile codes, record codecs."""
+"""The contracts: records, Avro schemas, topics, tile codes, actions, encodings."""

@@ -1,0 +1,77 @@
+"""The arrays of a record: little-endian, row-major, one after another, as one zstd frame.
+
+Arrays stand in the order of falling item size, so that each is aligned in the decompressed block and kernels can
+read it where it lies. zstd level 1: higher levels cost time and save little on boards that hardly change.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from generals_schemas.errors import BadRecord
+
+LEVEL = 1
+MAX_BLOCK_BYTES = 16 * 1024 * 1024
+"""Larger blocks are refused before anything is allocated for them."""
+
+ArraySpec = tuple[str, str, tuple[int, ...]]
+"""Name, numpy dtype, shape."""
+
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False, write_content_size=True)
+    found: zstandard.ZstdCompressor = _local.compressor
+    return found
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    found: zstandard.ZstdDecompressor = _local.decompressor
+    return found
+
+
+def pack(arrays: Sequence[NDArray[Any]]) -> bytes:
+    """Compress the arrays, in this order. They must be C-contiguous and little-endian."""
+    return _compressor().compress(b"".join([array.data if array.size else b"" for array in arrays]))
+
+
+def unpack(block: bytes, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
+    """Decompress a block into read-only views, one for each spec.
+
+    Raises:
+        BadRecord: the block is not of the size that the specs say, or is no zstd frame.
+    """
+    sizes = [np.dtype(dtype).itemsize * _count(shape) for _, dtype, shape in specs]
+    expected = sum(sizes)
+    if expected > MAX_BLOCK_BYTES:
+        raise BadRecord("shape", f"arrays of {expected} bytes exceed the limit of {MAX_BLOCK_BYTES}")
+    try:
+        content = zstandard.get_frame_parameters(block).content_size
+        if content != expected:
+            raise BadRecord("shape", f"the arrays hold {content} bytes, the fields say {expected}")
+        data = _decompressor().decompress(block, max_output_size=expected) if expected else b""
+    except zstandard.ZstdError as error:
+        raise BadRecord("malformed", f"the arrays are no zstd frame: {error}") from error
+    if len(data) != expected:
+        raise BadRecord("shape", f"the arrays hold {len(data)} bytes, the fields say {expected}")
+    arrays = {}
+    start = 0
+    for (name, dtype, shape), size in zip(specs, sizes, strict=True):
+        arrays[name] = np.frombuffer(data, dtype, _count(shape), start).reshape(shape)
+        start += size
+    return arrays
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for axis in shape:
+        count *= axis
+    return count

@@ -1,0 +1,337 @@
+"""Records to bytes and back. Structure is checked here; whether the values make sense is the collector's validation."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
+from generals_schemas.blocks import ArraySpec, pack, unpack
+from generals_schemas.errors import BadRecord
+from generals_schemas.framing import schema
+from generals_schemas.records import (
+    Capture,
+    ExperienceBatch,
+    GameSummary,
+    Memory,
+    Outcome,
+    PolicyPointer,
+    PolicyRef,
+    Source,
+    TransitionChunk,
+)
+
+CODEC = "zstd_rows"
+MAX_PLANES = 64
+MAX_SCALARS = 1024
+
+_CHUNK = schema("transition_chunk")
+_BATCH = schema("experience_batch")
+_GAME = schema("game_summary")
+_POLICY = schema("policy_pointer")
+
+
+def encode_chunk(chunk: TransitionChunk) -> bytes:
+    """The wire form of a chunk.
+
+    Raises:
+        ValueError: an array has a wrong dtype or shape, or the board is wider or higher than 64.
+    """
+    specs = _chunk_specs(
+        ticks=chunk.ticks,
+        players=chunk.players,
+        tiles=chunk.width * chunk.height,
+        army=_army_dtype(chunk.armies),
+        log_probs=chunk.log_probs is not None,
+        memory=chunk.memory is not None,
+    )
+    _check_board(chunk.width, chunk.height)
+    arrays = {
+        "actions": chunk.actions,
+        "log_probs": chunk.log_probs,
+        "armies": chunk.armies,
+        "alive": chunk.alive,
+        "tiles": chunk.tiles,
+        "memory_armies": chunk.memory.armies if chunk.memory else None,
+        "memory_tiles": chunk.memory.tiles if chunk.memory else None,
+    }
+    return _CHUNK.write(
+        {
+            "game_id": chunk.game_id,
+            "chunk": chunk.chunk,
+            "first_tick": chunk.first_tick,
+            "ticks": chunk.ticks,
+            "rules_version": chunk.rules_version,
+            "width": chunk.width,
+            "height": chunk.height,
+            "teams": chunk.teams,
+            "policies": [_policy_fields(policy) for policy in chunk.policies],
+            "map_seed": chunk.map_seed,
+            "policy_seed": chunk.policy_seed,
+            "army_dtype": _army_dtype(chunk.armies),
+            "has_log_probs": chunk.log_probs is not None,
+            "has_memory": chunk.memory is not None,
+            "outcome": asdict(chunk.outcome) if chunk.outcome else None,
+            "codec": CODEC,
+            "arrays": _pack_checked(specs, arrays),
+        }
+    )
+
+
+def decode_chunk(record: bytes) -> TransitionChunk:
+    """A chunk from its wire form; its arrays are read-only views.
+
+    Raises:
+        BadRecord: see its `reason`.
+        UnknownSchema: written by another schema.
+    """
+    fields = _CHUNK.read(record)
+    players = len(fields["teams"])
+    _require(2 <= players <= MAX_PLAYERS, "shape", f"{players} players, not 2 … {MAX_PLAYERS}")
+    _require(len(fields["policies"]) == players, "shape", f"{len(fields['policies'])} policies for {players} players")
+    _require(fields["ticks"] > 0, "shape", f"{fields['ticks']} ticks, not at least one")
+    _require_board(fields["width"], fields["height"])
+    arrays = unpack(
+        fields["arrays"],
+        _chunk_specs(
+            ticks=fields["ticks"],
+            players=players,
+            tiles=fields["width"] * fields["height"],
+            army=fields["army_dtype"],
+            log_probs=fields["has_log_probs"],
+            memory=fields["has_memory"],
+        ),
+    )
+    outcome = fields["outcome"]
+    return TransitionChunk(
+        game_id=fields["game_id"],
+        chunk=fields["chunk"],
+        first_tick=fields["first_tick"],
+        rules_version=fields["rules_version"],
+        width=fields["width"],
+        height=fields["height"],
+        teams=tuple(fields["teams"]),
+        policies=tuple(PolicyRef(**policy) for policy in fields["policies"]),
+        map_seed=fields["map_seed"],
+        policy_seed=fields["policy_seed"],
+        tiles=arrays["tiles"],
+        armies=arrays["armies"],
+        alive=arrays["alive"],
+        actions=arrays["actions"],
+        log_probs=arrays.get("log_probs"),
+        memory=Memory(arrays["memory_tiles"], arrays["memory_armies"]) if fields["has_memory"] else None,
+        outcome=Outcome(tuple(outcome["winners"]), outcome["reason"]) if outcome else None,
+    )
+
+
+def encode_batch(batch: ExperienceBatch) -> bytes:
+    """The wire form of an experience batch.
+
+    Raises:
+        ValueError: an array has a wrong dtype or shape.
+    """
+    specs = _batch_specs(
+        steps=batch.steps,
+        tiles=batch.width * batch.height,
+        planes=len(batch.planes),
+        scalars=len(batch.scalar_names),
+        army=_army_dtype(batch.armies),
+        log_probs=batch.log_probs is not None,
+    )
+    arrays = {
+        "scalars": batch.scalars,
+        "actions": batch.actions,
+        "rewards": batch.rewards,
+        "log_probs": batch.log_probs,
+        "armies": batch.armies,
+        "bits": batch.bits,
+    }
+    return _BATCH.write(
+        {
+            "game_id": batch.game_id,
+            "chunk": batch.chunk,
+            "player": batch.player,
+            "first_tick": batch.first_tick,
+            "steps": batch.steps,
+            "width": batch.width,
+            "height": batch.height,
+            "encoding": batch.encoding,
+            "encoding_params": batch.encoding_params,
+            "reward": batch.reward,
+            "reward_params": batch.reward_params,
+            "policy": _policy_fields(batch.policy),
+            "config_version": batch.config_version,
+            "planes": batch.planes,
+            "scalars": batch.scalar_names,
+            "army_dtype": _army_dtype(batch.armies),
+            "has_log_probs": batch.log_probs is not None,
+            "end": batch.end,
+            "source_topic": batch.source.topic,
+            "source_topic_id": batch.source.topic_id,
+            "source_partition": batch.source.partition,
+            "source_offset": batch.source.offset,
+            "batch_index": batch.source.index,
+            "batch_count": batch.source.count,
+            "rejected": batch.rejected,
+            "codec": CODEC,
+            "arrays": _pack_checked(specs, arrays),
+        }
+    )
+
+
+def batch_source(record: bytes) -> Source:
+    """Only where a batch came from; its arrays stay compressed. Raises as `decode_batch` does."""
+    return _source(_BATCH.read(record))
+
+
+def decode_batch(record: bytes) -> ExperienceBatch:
+    """An experience batch from its wire form; its arrays are read-only views.
+
+    Raises:
+        BadRecord: see its `reason`.
+        UnknownSchema: written by another schema.
+    """
+    fields = _BATCH.read(record)
+    steps, rejected = fields["steps"], fields["rejected"]
+    _require(0 <= fields["batch_index"] < fields["batch_count"], "shape", "the batch index is outside its count")
+    if rejected is None:
+        _require(steps > 0, "shape", f"{steps} steps, not at least one")
+        _require_board(fields["width"], fields["height"])
+    else:
+        _require(steps == fields["width"] == fields["height"] == 0, "shape", "a rejected marker holds steps")
+    _require(len(fields["planes"]) <= MAX_PLANES, "shape", f"more than {MAX_PLANES} planes")
+    _require(len(fields["scalars"]) <= MAX_SCALARS, "shape", f"more than {MAX_SCALARS} scalars")
+    arrays = unpack(
+        fields["arrays"],
+        _batch_specs(
+            steps=steps,
+            tiles=fields["width"] * fields["height"],
+            planes=len(fields["planes"]),
+            scalars=len(fields["scalars"]),
+            army=fields["army_dtype"],
+            log_probs=fields["has_log_probs"],
+        ),
+    )
+    return ExperienceBatch(
+        game_id=fields["game_id"],
+        chunk=fields["chunk"],
+        player=fields["player"],
+        first_tick=fields["first_tick"],
+        width=fields["width"],
+        height=fields["height"],
+        encoding=fields["encoding"],
+        encoding_params=fields["encoding_params"],
+        reward=fields["reward"],
+        reward_params=fields["reward_params"],
+        policy=PolicyRef(**fields["policy"]),
+        config_version=fields["config_version"],
+        planes=tuple(fields["planes"]),
+        scalar_names=tuple(fields["scalars"]),
+        armies=arrays["armies"],
+        bits=arrays["bits"],
+        scalars=arrays["scalars"],
+        actions=arrays["actions"],
+        rewards=arrays["rewards"],
+        log_probs=arrays.get("log_probs"),
+        end=fields["end"],
+        source=_source(fields),
+        rejected=rejected,
+    )
+
+
+def encode_game(game: GameSummary) -> bytes:
+    """The wire form of a game summary."""
+    return _GAME.write(asdict(game))
+
+
+def decode_game(record: bytes) -> GameSummary:
+    """A game summary from its wire form. Raises BadRecord, UnknownSchema."""
+    fields = _GAME.read(record)
+    fields.pop("checksum")
+    return GameSummary(
+        **{
+            **fields,
+            "winners": tuple(fields["winners"]),
+            "teams": tuple(fields["teams"]),
+            "policies": tuple(PolicyRef(**policy) for policy in fields["policies"]),
+            "captures": tuple(Capture(**capture) for capture in fields["captures"]),
+        }
+    )
+
+
+def encode_policy(pointer: PolicyPointer) -> bytes:
+    """The wire form of a policy pointer."""
+    return _POLICY.write(asdict(pointer))
+
+
+def decode_policy(record: bytes) -> PolicyPointer:
+    """A policy pointer from its wire form. Raises BadRecord, UnknownSchema."""
+    fields = _POLICY.read(record)
+    fields.pop("checksum")
+    return PolicyPointer(**fields)
+
+
+def _chunk_specs(*, ticks: int, players: int, tiles: int, army: str, log_probs: bool, memory: bool) -> list[ArraySpec]:
+    return [
+        ("actions", "<i4", (ticks, players)),
+        *([("log_probs", "<f4", (ticks, players))] if log_probs else []),
+        ("armies", f"<{army}", (ticks + 1, tiles)),
+        *([("memory_armies", f"<{army}", (players, tiles))] if memory else []),
+        ("alive", "<u2", (ticks + 1,)),
+        ("tiles", "u1", (ticks + 1, tiles)),
+        *([("memory_tiles", "u1", (players, tiles))] if memory else []),
+    ]
+
+
+def _batch_specs(*, steps: int, tiles: int, planes: int, scalars: int, army: str, log_probs: bool) -> list[ArraySpec]:
+    return [
+        ("scalars", "<f4", (steps + 1, scalars)),
+        ("actions", "<i4", (steps,)),
+        ("rewards", "<f4", (steps,)),
+        *([("log_probs", "<f4", (steps,))] if log_probs else []),
+        ("armies", f"<{army}", (steps + 1, tiles)),
+        ("bits", "u1", (steps + 1, planes, (tiles + 7) // 8)),
+    ]
+
+
+def _pack_checked(specs: Sequence[ArraySpec], arrays: dict[str, Any]) -> bytes:
+    for name, dtype, shape in specs:
+        array = arrays[name]
+        if array.dtype != np.dtype(dtype) or array.shape != shape:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, must be {np.dtype(dtype)} {shape}")
+    return pack([np.ascontiguousarray(arrays[name]) for name, _, _ in specs])
+
+
+def _army_dtype(armies: Any) -> str:
+    return "u4" if armies.dtype == np.uint32 else "u2"
+
+
+def _policy_fields(policy: PolicyRef) -> dict[str, Any]:
+    return {"name": policy.name, "version": policy.version}
+
+
+def _source(fields: dict[str, Any]) -> Source:
+    return Source(
+        topic=fields["source_topic"],
+        topic_id=fields["source_topic_id"],
+        partition=fields["source_partition"],
+        offset=fields["source_offset"],
+        index=fields["batch_index"],
+        count=fields["batch_count"],
+    )
+
+
+def _check_board(width: int, height: int) -> None:
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise ValueError(f"a board of {width} x {height}: sides are 1 … {MAX_SIDE}")
+
+
+def _require_board(width: int, height: int) -> None:
+    sides = f"a board of {width} x {height}: sides are 1 … {MAX_SIDE}"
+    _require(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, "shape", sides)
+
+
+def _require(condition: bool, reason: str, detail: str) -> None:
+    if not condition:
+        raise BadRecord(reason, detail)
