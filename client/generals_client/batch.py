@@ -1,0 +1,173 @@
+"""A flat batch: N experiences of boards of one size, as numpy arrays.
+
+States are kept packed and become tensors when they are first asked for, so that a reader who only counts rewards
+never pays for them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_client.expand import expand, legal_actions
+from generals_schemas.encodings import Encoding, get_encoding
+from generals_schemas.records import ExperienceBatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Some steps of one record: `steps` are indices into the record's N steps, ascending."""
+
+    record: ExperienceBatch
+    steps: NDArray[np.int64]
+
+
+class Batch:
+    """N experiences. Axes: C channels, H W board, A = 8 * H * W + 1 actions.
+
+    action: `[N]` i4.  reward: `[N]` f4.  terminated, truncated: `[N]` bool.
+    player, tick, policy_version: `[N]` i4.  source_partition: `[N]` i4.  source_offset: `[N]` i8.
+    log_prob: `[N]` f4, NaN where the behaviour policy gave none.
+    """
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        if not segments:
+            raise ValueError("a batch needs at least one segment")
+        self._segments = tuple(segments)
+        self._lengths = np.array([len(segment.steps) for segment in segments], np.int64)
+        first = segments[0].record
+        self.width, self.height = first.width, first.height
+        self.encoding_name = first.encoding
+        self.encoding_params = first.encoding_params
+        self.planes = first.planes
+
+        self.action: NDArray[np.int32] = self._gather("actions")
+        self.reward: NDArray[np.float32] = self._gather("rewards")
+        self.terminated = self._ends("terminated")
+        self.truncated = self._ends("truncated")
+        self.player = self._repeat([segment.record.player for segment in segments], np.int32)
+        self.policy_version = self._repeat([segment.record.policy.version for segment in segments], np.int32)
+        self.source_partition = self._repeat([segment.record.source.partition for segment in segments], np.int32)
+        self.source_offset = self._repeat([segment.record.source.offset for segment in segments], np.int64)
+        self.tick = np.concatenate([s.record.first_tick + s.steps for s in segments]).astype(np.int32)
+
+    def __len__(self) -> int:
+        return int(self._lengths.sum())
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return self._segments
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        return get_encoding(self.encoding_name)
+
+    @cached_property
+    def state(self) -> NDArray[Any]:
+        """`[N, C, H, W]` float32 (float16 if the encoding says so)."""
+        return self._expand(self._rows)
+
+    @cached_property
+    def next_state(self) -> NDArray[Any]:
+        """`[N, C, H, W]`: the state after the step."""
+        return self._expand(self._rows + 1)
+
+    @cached_property
+    def action_mask(self) -> NDArray[np.bool_]:
+        """`[N, A]` bool."""
+        return self._legal(self._rows)
+
+    @cached_property
+    def next_action_mask(self) -> NDArray[np.bool_]:
+        """`[N, A]` bool."""
+        return self._legal(self._rows + 1)
+
+    @cached_property
+    def log_prob(self) -> NDArray[np.float32]:
+        return np.concatenate(
+            [
+                np.full(len(s.steps), np.nan, np.float32) if s.record.log_probs is None else s.record.log_probs[s.steps]
+                for s in self._segments
+            ]
+        )
+
+    @cached_property
+    def game_id(self) -> NDArray[np.str_]:
+        """`[N]` text."""
+        return self._texts([segment.record.game_id for segment in self._segments])
+
+    @cached_property
+    def policy(self) -> NDArray[np.str_]:
+        """`[N]` text: the name of the policy that acted."""
+        return self._texts([segment.record.policy.name for segment in self._segments])
+
+    @cached_property
+    def reward_name(self) -> NDArray[np.str_]:
+        """`[N]` text: which reward computed `reward`."""
+        return self._texts([segment.record.reward for segment in self._segments])
+
+    @cached_property
+    def config_version(self) -> NDArray[np.str_]:
+        """`[N]` text: the collector's configuration."""
+        return self._texts([segment.record.config_version for segment in self._segments])
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """Of each experience, the packed row of its state; the row of its next state follows it."""
+        starts = np.cumsum([0] + [segment.record.steps + 1 for segment in self._segments[:-1]])
+        return np.concatenate([start + s.steps for start, s in zip(starts, self._segments, strict=True)])
+
+    @cached_property
+    def _packed(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.float32]]:
+        records = [segment.record for segment in self._segments]
+        return (
+            np.concatenate([record.armies for record in records]),
+            np.concatenate([record.bits for record in records]),
+            np.concatenate([record.scalars for record in records]),
+        )
+
+    def _expand(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        armies, bits, scalars = self._packed
+        return expand(
+            self.encoding,
+            armies=armies,
+            bits=bits,
+            scalars=scalars,
+            rows=rows,
+            width=self.width,
+            height=self.height,
+            params=self.encoding_params,
+            planes=self.planes,
+        )
+
+    def _legal(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        armies, bits, _ = self._packed
+        return legal_actions(
+            armies=armies, bits=bits, rows=rows, width=self.width, height=self.height, planes=self.planes
+        )
+
+    def _gather(self, name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(segment.record, name)[segment.steps] for segment in self._segments])
+
+    def _ends(self, end: str) -> NDArray[np.bool_]:
+        return np.concatenate([(s.steps == s.record.steps - 1) & (s.record.end == end) for s in self._segments])
+
+    def _repeat(self, values: list[int], dtype: Any) -> NDArray[Any]:
+        return np.repeat(np.array(values, dtype), self._lengths)
+
+    def _texts(self, values: list[str]) -> NDArray[np.str_]:
+        return np.repeat(np.array(values, np.str_), self._lengths)
+
+
+def shape_key(record: ExperienceBatch) -> tuple[Any, ...]:
+    """Records with the same key may stand in one batch."""
+    params = tuple(sorted(record.encoding_params.items()))
+    return record.width, record.height, record.encoding, params, record.planes, record.scalar_names
+
+
+def flat(record: ExperienceBatch) -> Batch:
+    """All steps of one record as a batch."""
+    return Batch([Segment(record, np.arange(record.steps))])

@@ -1,0 +1,157 @@
+"""Packed rows to tensors: the channels of an encoding, and the legal-action mask.
+
+Compiled when numba is installed (the `fast` extra), plain numpy otherwise; both give the same bits.
+Axes: M packed rows, N rows asked for, C channels, HW = H * W tiles, B = ceil(HW / 8), A = 8 * HW + 1 actions.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_schemas.actions import num_actions
+from generals_schemas.encodings import Encoding
+from generals_schemas.records import Armies
+
+try:
+    from generals_client import kernels
+except ImportError:  # numba is not installed
+    kernels = None  # type: ignore[assignment]
+
+COMPILED = kernels is not None
+
+
+def expand(
+    encoding: Encoding,
+    *,
+    armies: Armies,
+    bits: NDArray[np.uint8],
+    scalars: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    width: int,
+    height: int,
+    params: Mapping[str, float] | None = None,
+    planes: Sequence[str] | None = None,
+    compiled: bool = COMPILED,
+) -> NDArray[Any]:
+    """The encoding's tensor `[N, C, H, W]` of the packed rows `rows`.
+
+    armies: `[M, HW]`.  bits: `[M, planes, B]`.  scalars: `[M, S]`.  rows: `[N]` indices into M.
+    planes: names of the stored planes, the encoding's own if None.
+    """
+    names = tuple(planes) if planes is not None else encoding.planes
+    scale = np.float32(encoding.with_params(params or {}).get("army_scale", 1.0))
+    out = np.empty((len(rows), len(encoding.channels), width * height), np.float32)
+    make = _expand_compiled if compiled else _expand_numpy
+    make(encoding, names, armies, bits, scalars, rows, scale, out)
+    shaped = out.reshape(len(rows), len(encoding.channels), height, width)
+    return shaped if encoding.dtype == "float32" else shaped.astype(np.float16)
+
+
+def legal_actions(
+    *,
+    armies: Armies,
+    bits: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    width: int,
+    height: int,
+    planes: Sequence[str],
+    compiled: bool = COMPILED,
+) -> NDArray[np.bool_]:
+    """The legal-action mask `[N, A]` of the packed rows `rows`: shapes as in `expand`.
+
+    Legal: an own tile with army above 1, its neighbour on the board and no mountain; the pass always. Neighbours of own
+    tiles are always seen, so the mask follows from the view.
+    """
+    mine = bits[:, planes.index("mine" if "mine" in planes else "own")]
+    mountain = bits[:, planes.index("mountain")]
+    out = np.zeros((len(rows), num_actions(width, height)), np.bool_)
+    if compiled:
+        kernels.legal_actions(armies, mine, mountain, rows, width, height, out)
+    else:
+        _legal_numpy(armies, mine, mountain, rows, width, height, out)
+    return out
+
+
+KIND_CODES = {"army": 0, "log_army": 1, "plane": 2, "neutral": 3, "fog": 4, "scalar": 5}
+
+
+def _expand_compiled(
+    encoding: Encoding,
+    planes: tuple[str, ...],
+    armies: Armies,
+    bits: NDArray[np.uint8],
+    scalars: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    scale: np.float32,
+    out: NDArray[np.float32],
+) -> None:
+    program = np.array([_instruction(encoding, planes, c.kind, c.of) for c in encoding.channels], np.int64)
+    base = np.array([planes.index(name) for name in ("own", "enemy", "mountain", "visible")], np.int64)
+    kernels.expand_rows(armies, bits, scalars, rows, program, base, scale, out)
+
+
+def _instruction(encoding: Encoding, planes: tuple[str, ...], kind: str, of: str) -> tuple[int, int]:
+    if kind == "scalar":
+        return KIND_CODES["scalar"], encoding.scalars.index(of)
+    if of in planes:
+        return KIND_CODES[kind], planes.index(of)
+    # A derived plane: as itself, or for armies with the derived plane's code shifted into the operand.
+    return (KIND_CODES[of], 0) if kind == "plane" else (KIND_CODES[kind], -KIND_CODES[of])
+
+
+def _expand_numpy(
+    encoding: Encoding,
+    planes: tuple[str, ...],
+    armies: Armies,
+    bits: NDArray[np.uint8],
+    scalars: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    scale: np.float32,
+    out: NDArray[np.float32],
+) -> None:
+    count = armies.shape[1]
+    seen = {
+        name: np.unpackbits(bits[rows, i], axis=1, count=count, bitorder="little").astype(np.bool_)
+        for i, name in enumerate(planes)
+    }
+    seen["fog"] = ~seen["visible"]
+    seen["neutral"] = seen["visible"] & ~(seen["own"] | seen["enemy"] | seen["mountain"])
+    picked = armies[rows].astype(np.float32)
+    for index, channel in enumerate(encoding.channels):
+        if channel.kind == "scalar":
+            out[:, index] = scalars[rows, encoding.scalars.index(channel.of), None]
+        elif channel.kind == "plane":
+            out[:, index] = seen[channel.of]
+        else:
+            value = picked / scale if channel.kind == "army" else np.log1p(picked) / np.log1p(scale)
+            out[:, index] = np.where(seen[channel.of], np.minimum(value, np.float32(1)), np.float32(0))
+
+
+def _legal_numpy(
+    armies: Armies,
+    mine: NDArray[np.uint8],
+    mountain: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    width: int,
+    height: int,
+    out: NDArray[np.bool_],
+) -> None:
+    shape = (len(rows), height, width)
+
+    def plane(packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        unpacked = np.unpackbits(packed[rows], axis=1, count=width * height, bitorder="little")
+        return unpacked.astype(np.bool_).reshape(shape)
+
+    movable = plane(mine) & (armies[rows].reshape(shape) > 1)
+    free = ~plane(mountain)
+    moves = np.zeros((*shape, 4), np.bool_)
+    moves[:, 1:, :, 0] = movable[:, 1:] & free[:, :-1]
+    moves[:, :-1, :, 1] = movable[:, :-1] & free[:, 1:]
+    moves[:, :, 1:, 2] = movable[:, :, 1:] & free[:, :, :-1]
+    moves[:, :, :-1, 3] = movable[:, :, :-1] & free[:, :, 1:]
+    half = 4 * width * height
+    out[:, :half] = moves.reshape(len(rows), half)
+    out[:, half : 2 * half] = out[:, :half]
+    out[:, 2 * half] = True
