@@ -1,0 +1,21 @@
+"""Everything a service needs of Kafka, under one name."""
+
+from generals_runtime.kafka_clients import ErrorLog, make_admin, make_consumer, make_producer
+from generals_runtime.kafka_topics import KafkaUnavailable, TopicMissing, ensure_topics, topic_ids
+from generals_runtime.ordered_producer import DeliveryFailed, Headers, OrderedProducer, QueueFull, RecordTooLarge
+
+__all__ = [
+    "DeliveryFailed",
+    "ErrorLog",
+    "Headers",
+    "KafkaUnavailable",
+    "OrderedProducer",
+    "QueueFull",
+    "RecordTooLarge",
+    "TopicMissing",
+    "ensure_topics",
+    "make_admin",
+    "make_consumer",
+    "make_producer",
+    "topic_ids",
+]

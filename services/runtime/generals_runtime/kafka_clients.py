@@ -1,0 +1,109 @@
+"""Clients of Kafka with the settings this system needs, and rate-limited reports of their errors.
+
+Unusual: librdkafka's own log is off, because a client without a broker writes many lines a second. Its errors come
+through a callback instead, each kind at most once in half a minute with a count of what was left out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka.admin import AdminClient
+
+from generals_runtime.settings import KafkaSettings
+
+REPORT_EVERY_S = 30.0
+
+PRODUCER_DEFAULTS: Mapping[str, Any] = {
+    # Java's and aiokafka's hash, so that a key lies in the same partition whoever wrote it.
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "acks": "all",
+    # Records hold zstd blocks already.
+    "compression.type": "none",
+    # A chunk is about 10 kB: a full batch is a hundred of them, and 20 ms is short beside the ticks in a chunk.
+    "linger.ms": 20,
+    "batch.size": 1_000_000,
+    "queue.buffering.max.messages": 20_000,
+    "queue.buffering.max.kbytes": 64 * 1024,
+}
+
+CONSUMER_DEFAULTS: Mapping[str, Any] = {
+    # Positions are kept by us, together with marks; a commit is always explicit.
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # An expired offset is never a silent skip: who wants earliest or latest says so.
+    "auto.offset.reset": "error",
+    "check.crcs": True,
+    # The bound on what a slow consumer holds.
+    "queued.max.messages.kbytes": 32 * 1024,
+    "fetch.max.bytes": 16 * 1024 * 1024,
+    "fetch.wait.max.ms": 100,
+}
+
+_COMMON = {
+    "log_level": 0,
+    "socket.keepalive.enable": True,
+    # A broker that comes back is found within a second or two.
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 2_000,
+}
+
+
+class ErrorLog:
+    """An `error_cb` that logs each kind of error at most once every `every_s`. Never raises."""
+
+    def __init__(
+        self, client_id: str, *, every_s: float = REPORT_EVERY_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = structlog.get_logger("generals_runtime.kafka").bind(client=client_id)
+        self._every_s = every_s
+        self._clock = clock
+        self._last: dict[int, float] = {}
+        self._left_out: dict[int, int] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        code, now = error.code(), self._clock()
+        last = self._last.get(code)
+        if last is not None and now - last < self._every_s:
+            self._left_out[code] = self._left_out.get(code, 0) + 1
+            return
+        self._last[code] = now
+        level = self._log.error if error.fatal() else self._log.warning
+        level("kafka client error", error=error.name(), reason=error.str(), left_out=self._left_out.pop(code, 0))
+
+
+def client_configuration(
+    kafka: KafkaSettings, defaults: Mapping[str, Any], overrides: Mapping[str, Any] | None, client_id: str
+) -> dict[str, Any]:
+    """The whole configuration of one client: connection, our defaults, then `overrides`."""
+    named = {"client.id": client_id, "error_cb": ErrorLog(client_id)}
+    return {**_COMMON, **kafka.client_config(), **defaults, **named, **(overrides or {})}
+
+
+def make_producer(
+    kafka: KafkaSettings, *, client_id: str = "generals", overrides: Mapping[str, Any] | None = None
+) -> Producer:
+    """An idempotent producer. For records whose order matters take OrderedProducer."""
+    return Producer(client_configuration(kafka, PRODUCER_DEFAULTS, overrides, client_id))
+
+
+def make_consumer(
+    kafka: KafkaSettings,
+    *,
+    group_id: str,
+    client_id: str = "generals",
+    overrides: Mapping[str, Any] | None = None,
+) -> Consumer:
+    """A consumer that commits and stores nothing by itself and refuses to guess where to start."""
+    return Consumer(client_configuration(kafka, {**CONSUMER_DEFAULTS, "group.id": group_id}, overrides, client_id))
+
+
+def make_admin(
+    kafka: KafkaSettings, *, client_id: str = "generals-admin", overrides: Mapping[str, Any] | None = None
+) -> AdminClient:
+    return AdminClient(client_configuration(kafka, {}, overrides, client_id))
