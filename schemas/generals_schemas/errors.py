@@ -10,7 +10,7 @@ class SchemaError(Exception):
     """Base of all errors about records."""
 
 
-class BadRecord(SchemaError):  # noqa: N818 - named for what it is about, as in the docs and the dead-letter headers
+class BadRecord(SchemaError):
     """A record that cannot be decoded or whose values are not allowed.
 
     reason: a short stable word for headers and metrics (`checksum`, `truncated`, `shape`, …).
@@ -22,7 +22,7 @@ class BadRecord(SchemaError):  # noqa: N818 - named for what it is about, as in 
         self.detail = detail
 
 
-class UnknownSchema(SchemaError):  # noqa: N818 - see BadRecord
+class UnknownSchema(SchemaError):
     """A record framed with a fingerprint that no schema here has."""
 
     def __init__(self, fingerprint: int, known: dict[int, str]) -> None:

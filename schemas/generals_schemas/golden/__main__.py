@@ -1,0 +1,38 @@
+"""Record the golden files of schemas that have changed."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from generals_schemas.codec import encode_batch, encode_chunk, encode_game, encode_policy
+from generals_schemas.framing import HEADER_BYTES
+from generals_schemas.golden import samples
+from generals_schemas.golden.plain import plain
+
+FOLDER = Path(__file__).parent
+CURRENT = {
+    "transition_chunk": (encode_chunk, samples.chunk),
+    "experience_batch": (encode_batch, samples.batch),
+    "game_summary": (encode_game, samples.game),
+    "policy_pointer": (encode_policy, samples.pointer),
+}
+
+
+def main() -> None:
+    for name, (encode, make) in CURRENT.items():
+        value = make()
+        record = encode(value)  # type: ignore[operator] # each encoder stands beside the maker of its own kind
+        versions = sorted(FOLDER.glob(f"{name}.v*.bin"))
+        if any(path.read_bytes()[:HEADER_BYTES] == record[:HEADER_BYTES] for path in versions):
+            continue
+        target = FOLDER / f"{name}.v{len(versions) + 1}"
+        target.with_name(target.name + ".bin").write_bytes(record)
+        target.with_name(target.name + ".json").write_text(json.dumps(plain(value), indent=1) + "\n")
+        sys.stdout.write(f"recorded {target.name}\n")
+    sums = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(FOLDER.glob("*.bin"))}
+    (FOLDER / "SHA256.json").write_text(json.dumps(sums, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
