@@ -89,8 +89,9 @@ def test_arrays_of_a_wrong_shape_or_dtype_cannot_be_written() -> None:
         encode_chunk(replace(chunk(), tiles=chunk().tiles.astype(np.uint16)))
     with pytest.raises(ValueError, match=r"actions is int32 \(2,\), must be int32 \(3,\)|rewards is"):
         encode_batch(replace(batch(), rewards=np.zeros(3, np.float32)))
-    blank = {"tiles": np.zeros((4, 65), np.uint8), "armies": np.zeros((4, 65), np.uint16), "memory": None}
-    wide = replace(chunk(), width=65, height=1, **blank)
+    wide = replace(
+        chunk(memory=False), width=65, height=1, tiles=np.zeros((4, 65), np.uint8), armies=np.zeros((4, 65), np.uint16)
+    )
     with pytest.raises(ValueError, match="sides are 1 … 64"):
         encode_chunk(wide)
 
