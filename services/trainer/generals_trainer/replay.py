@@ -1,0 +1,528 @@
+"""The replay buffer: experience batches go in as they come from the log, samples come out packed.
+
+States are stored once: a row is a state with the step taken from it, its successor is a link. An n-step window follows
+the links, so it crosses chunk borders: the next chunk of the same (game, player) is tied to the last step of the one
+before. A step can be sampled once its window is complete, or once the game ended for the player. Windows stop behind a
+terminated step (discount 0) and at a truncated game's last state, from which they bootstrap; so do those of a chain
+whose next chunk was missed.
+
+The oldest batches leave as wholes. Links lead only to newer rows, so what leaves never breaks what stays.
+
+Pure: no Kafka, clock or log here; randomness from the buffer's own generator. Not thread-safe: one thread owns it.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_schemas.records import ExperienceBatch
+from generals_trainer import replay_kernels as kernels
+from generals_trainer.sumtree import SumTree
+
+PRIORITY_FLOOR = 1e-3
+"""Added to every |TD error|: no step becomes impossible to sample."""
+LARGE_ARMIES_PER_ROW = 4.0
+"""Room for armies above 255, in tiles a row on average; beyond it the oldest batches leave earlier."""
+
+
+class ReplayError(Exception):
+    """Base of the replay buffer's errors."""
+
+
+class LayoutMismatch(ReplayError):
+    """A batch of another board shape or encoding than the buffer's."""
+
+
+class NotEnough(ReplayError):
+    """Nothing can be sampled yet."""
+
+
+class Layout(NamedTuple):
+    """What all states of one buffer have in common. A NamedTuple: it is hashed and compared for every batch."""
+
+    width: int
+    height: int
+    encoding: str
+    encoding_params: tuple[tuple[str, float], ...]
+    planes: tuple[str, ...]
+    scalars: tuple[str, ...]
+
+    @classmethod
+    def of(cls, batch: ExperienceBatch) -> "Layout":
+        params = tuple(sorted(batch.encoding_params.items()))
+        return cls(batch.width, batch.height, batch.encoding, params, batch.planes, batch.scalar_names)
+
+    @property
+    def tiles(self) -> int:
+        return self.width * self.height
+
+    @property
+    def bytes_per_plane(self) -> int:
+        return (self.tiles + 7) // 8
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} {self.encoding}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class States:
+    """N packed states, as `generals_client.expand` takes them.
+
+    armies: `[N, HW]` u4.  bits: `[N, planes, ceil(HW / 8)]` u1.  scalars: `[N, S]` f4.
+    """
+
+    armies: NDArray[np.uint32]
+    bits: NDArray[np.uint8]
+    scalars: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """N sampled steps.
+
+    serials: `[N]` i8, the steps' numbers, for `update_priorities`.
+    returns: `[N]` f4, rewards of up to n steps, discounted.
+    discounts: `[N]` f4, what the value of `next_states` is multiplied by: gamma ** lengths, 0 behind a terminated step.
+    lengths: `[N]` i4, steps in each window.
+    weights: `[N]` f4, importance weights, the largest 1.
+    ages: `[N]` i8, rows inserted since.
+    policies: `[N]` u2, index into `ReplayBuffer.policy_names`.  policy_versions: `[N]` i4.
+    log_probs: `[N]` f4, the behaviour policy's, NaN where the record had none.
+    """
+
+    layout: Layout
+    serials: NDArray[np.int64]
+    states: States
+    next_states: States
+    actions: NDArray[np.int32]
+    returns: NDArray[np.float32]
+    discounts: NDArray[np.float32]
+    lengths: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    ages: NDArray[np.int64]
+    policies: NDArray[np.uint16]
+    policy_versions: NDArray[np.int32]
+    log_probs: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.serials)
+
+
+class Block(NamedTuple):
+    """A batch in the ring and where the log holds it.
+
+    first: serial number of its first row.  rows: N + 1.  sequence: the caller's running number, the order of insertion.
+    """
+
+    first: int
+    rows: int
+    sequence: int
+    partition: int
+    offset: int
+
+
+class _Chain(NamedTuple):
+    """The open end of one (game, player): which chunk comes next, and which steps wait for it."""
+
+    next_chunk: int
+    next_tick: int
+    last: int
+    waiting: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened to the buffer since it was made.
+
+    inserted, evicted: steps.  evicted_unused: of these eligible but never sampled (overflow).
+    evicted_uses: samples drawn of the evicted.  broken: chains whose next chunk was missed.
+    late_priorities: updates of steps that had left.
+    """
+
+    inserted: int = 0
+    evicted: int = 0
+    evicted_unused: int = 0
+    evicted_uses: int = 0
+    sampled: int = 0
+    broken: int = 0
+    late_priorities: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """All that is needed, with the log, to make the buffer again: order and priorities, not contents.
+
+    blocks: `[blocks, 5]` i8, see `Block`.  leaves: `[rows]` f4 and uses: `[rows]` u2, from the oldest row on.
+    """
+
+    layout: Layout
+    capacity: int
+    blocks: NDArray[np.int64]
+    leaves: NDArray[np.float32]
+    uses: NDArray[np.uint16]
+    head: int
+    max_leaf: float
+    generator: dict[str, Any]
+    counters: dict[str, int]
+
+
+class ReplayBuffer:
+    """A ring of `capacity` rows; each batch takes its steps and one row more."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        capacity: int,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        alpha: float = 0.6,
+        seed: int = 0,
+        large_armies_per_row: float = LARGE_ARMIES_PER_ROW,
+        directory: Path | None = None,
+    ) -> None:
+        """alpha: 0 samples uniformly.  directory: states lie in a memory-mapped file there instead of in memory."""
+        _check_arguments(capacity, n_step, gamma, alpha)
+        self.layout, self.capacity, self.n_step, self.gamma, self.alpha = layout, capacity, n_step, gamma, alpha
+        self._state_bytes = layout.tiles + len(layout.planes) * layout.bytes_per_plane
+        self._states = _allocate((capacity, self._state_bytes), directory, str(layout))
+        self._scalars = np.empty((capacity, len(layout.scalars)), np.float32)
+        self._actions = np.empty(capacity, np.int32)
+        self._rewards = np.empty(capacity, np.float32)
+        self._log_probs = np.empty(capacity, np.float32)
+        self._following = np.empty(capacity, np.int32)
+        self._flags = np.empty(capacity, np.uint8)
+        self._policy = np.empty(capacity, np.uint16)
+        self._version = np.empty(capacity, np.int32)
+        self._uses = np.zeros(capacity, np.uint16)
+        self._extra_start = np.empty(capacity, np.int64)
+        self._extra_count = np.zeros(capacity, np.uint16)
+        extras = max(layout.tiles, int(capacity * large_armies_per_row))
+        self._extra_tile = np.empty(extras, np.uint16)
+        self._extra_high = np.empty(extras, np.uint32)
+        self._tree = SumTree(capacity)
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._blocks: deque[Block] = deque()
+        self._chains: dict[tuple[str, int], _Chain] = {}
+        self._head = 0
+        self._oldest = 0
+        self._extras_head = 0
+        self._extras_oldest = 0
+        self._max_leaf = 1.0
+        self.eligible = 0
+        self.policy_names: list[str] = []
+        self.counters = Counters()
+
+    def __len__(self) -> int:
+        """Rows in use."""
+        return self._head - self._oldest
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, memory-mapped or not."""
+        arrays = [value for value in vars(self).values() if isinstance(value, np.ndarray)]
+        return self._tree.nbytes + sum(int(array.nbytes) for array in arrays)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The batches it holds, oldest first."""
+        return tuple(self._blocks)
+
+    def insert(self, batch: ExperienceBatch, *, sequence: int = 0, partition: int = -1, offset: int = -1) -> int:
+        """Take a batch in; the oldest leave to make room. Returns the steps inserted.
+
+        Raises:
+            LayoutMismatch: the batch is of another shape or encoding.
+            ReplayError: the batch does not fit into the buffer, or holds no step.
+        """
+        if Layout.of(batch) != self.layout:
+            raise LayoutMismatch(f"a batch of {Layout.of(batch)} for a buffer of {self.layout}: give it its own")
+        if batch.steps == 0:
+            raise ReplayError("a batch without steps (a rejected marker?) cannot be inserted")
+        rows = batch.steps + 1
+        self._make_room(rows, kernels.count_extras(batch.armies))
+        first = self._head
+        self._write(first, batch)
+        self._head += rows
+        self._blocks.append(Block(first, rows, sequence, partition, offset))
+        self._link(first, batch)
+        self.counters.inserted += batch.steps
+        return batch.steps
+
+    def sample(self, count: int, *, beta: float = 1.0) -> Sample:
+        """`count` steps, with replacement, stratified, each with a chance proportional to its priority ** alpha.
+
+        beta: how far importance weights correct for that (0 not at all, 1 fully).
+
+        Raises:
+            NotEnough: no step's window is complete yet.
+        """
+        total = self._tree.total()
+        if self.eligible == 0 or total <= 0.0:
+            raise NotEnough(f"no step of the {len(self)} rows in the buffer of {self.layout} can be sampled yet")
+        strata = (np.arange(count) + self._generator.random(count)) * (total / count)
+        rows = self._tree.find(strata)
+        kernels.count_use(rows, self._uses)
+        self.counters.sampled += count
+        return self._read(rows, self._weights(rows, total, beta))
+
+    def update_priorities(self, serials: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+        """Steps `serials` were learnt from with TD `errors`. Steps that have left are passed over and counted.
+
+        serials: `[N]`.  errors: `[N]`.
+
+        Raises:
+            ValueError: an error is not finite.
+        """
+        if self.alpha == 0.0:
+            return
+        rows = np.empty(len(serials), np.int64)
+        leaves = np.empty(len(serials), np.float32)
+        count = kernels.to_leaves(
+            errors, serials, self._oldest, self.capacity, self.alpha, PRIORITY_FLOOR, rows, leaves
+        )
+        if count < 0:
+            raise ValueError("a TD error is NaN or infinite: the learner has diverged")
+        if count:
+            self._tree.set(rows[:count], leaves[:count])
+            self._max_leaf = max(self._max_leaf, float(leaves[:count].max()))
+        self.counters.late_priorities += len(serials) - count
+
+    def priorities(self) -> NDArray[np.float32]:
+        """Priority ** alpha of all rows, oldest first; 0 where a row cannot be sampled. `[rows]`."""
+        return self._tree.leaves[self._rows(self._oldest, len(self))]
+
+    def snapshot(self) -> Snapshot:
+        """Order, priorities and random state: a copy that can be written while the buffer goes on."""
+        rows = self._rows(self._oldest, len(self))
+        return Snapshot(
+            layout=self.layout,
+            capacity=self.capacity,
+            blocks=np.array(self._blocks, np.int64).reshape(-1, len(Block._fields)),
+            leaves=self._tree.leaves[rows],
+            uses=self._uses[rows],
+            head=self._head,
+            max_leaf=self._max_leaf,
+            generator=self._generator.bit_generator.state,  # type: ignore[arg-type]
+            counters={name: getattr(self.counters, name) for name in Counters.__slots__},
+        )
+
+    def begin_refill(self, snapshot: Snapshot) -> None:
+        """Make an empty buffer ready for the batches of `snapshot.blocks`, to be inserted in their order.
+
+        Raises:
+            ReplayError: the buffer is not empty, or is not like the one that the snapshot was taken of.
+        """
+        if len(self) or snapshot.layout != self.layout or snapshot.capacity != self.capacity:
+            raise ReplayError(
+                f"a snapshot of {snapshot.capacity} rows of {snapshot.layout} needs an empty buffer like it, "
+                f"not one of {self.capacity} rows of {self.layout} with {len(self)} in use"
+            )
+        self._head = self._oldest = int(snapshot.blocks[0, 0]) if len(snapshot.blocks) else snapshot.head
+
+    def end_refill(self, snapshot: Snapshot) -> None:
+        """All batches are back: take over priorities, random state and counters.
+
+        Raises:
+            ReplayError: what was inserted is not what the snapshot lists.
+        """
+        found = np.array(self._blocks, np.int64).reshape(-1, len(Block._fields))
+        if not np.array_equal(found, snapshot.blocks):
+            raise ReplayError(f"refilled {len(found)} batches that are not the {len(snapshot.blocks)} of the snapshot")
+        rows = self._rows(self._oldest, len(self))
+        leaves = np.zeros(self.capacity, np.float32)
+        leaves[rows] = snapshot.leaves
+        self._tree.load(leaves)
+        self._uses[rows] = snapshot.uses
+        self._max_leaf = snapshot.max_leaf
+        self._generator.bit_generator.state = snapshot.generator
+        self.eligible = int(np.count_nonzero(snapshot.leaves))
+        self.counters = Counters(**snapshot.counters)
+
+    def _rows(self, first: int, count: int) -> NDArray[np.int64]:
+        return np.arange(first, first + count, dtype=np.int64) % self.capacity
+
+    def _make_room(self, rows: int, extras: int) -> None:
+        if rows > self.capacity or extras > len(self._extra_tile):
+            raise ReplayError(
+                f"a batch of {rows} rows and {extras} armies above 255 exceeds a buffer of {self.capacity} rows "
+                f"and {len(self._extra_tile)} such armies: give it more capacity"
+            )
+        while (
+            self._head + rows - self._oldest > self.capacity
+            or self._extras_head + extras - self._extras_oldest > len(self._extra_tile)
+        ):
+            self._evict(self._blocks.popleft())
+
+    def _evict(self, block: Block) -> None:
+        eligible, unused, uses = kernels.leave(block.first, block.rows, self._uses, self._tree.leaves)
+        self._fill(block.first, block.rows, 0.0)
+        self.eligible -= eligible
+        self.counters.evicted += block.rows - 1
+        self.counters.evicted_unused += unused
+        self.counters.evicted_uses += uses
+        self._oldest = block.first + block.rows
+        last = (self._oldest - 1) % self.capacity
+        self._extras_oldest = int(self._extra_start[last]) + int(self._extra_count[last])
+
+    def _write(self, first: int, batch: ExperienceBatch) -> None:
+        bits = batch.bits.reshape(batch.steps + 1, -1)
+        self._extras_head = kernels.write_states(
+            self._states,
+            self._extra_start,
+            self._extra_count,
+            self._extra_tile,
+            self._extra_high,
+            first,
+            self._extras_head,
+            batch.armies,
+            bits,
+        )
+        rows = self._rows(first, batch.steps + 1)
+        steps, last, tail = rows[:-1], rows[-2], rows[-1]
+        self._scalars[rows] = batch.scalars
+        self._actions[steps] = batch.actions
+        self._rewards[steps] = batch.rewards
+        self._log_probs[steps] = np.nan if batch.log_probs is None else batch.log_probs
+        self._following[steps] = rows[1:]
+        self._flags[steps] = 0
+        self._flags[tail] = kernels.TAIL
+        if batch.end == "terminated":
+            self._flags[last] = kernels.TERMINATED
+        self._policy[rows] = self._policy_index(batch.policy.name)
+        self._version[rows] = batch.policy.version
+        self._uses[rows] = 0
+
+    def _policy_index(self, name: str) -> int:
+        if name not in self.policy_names:
+            self.policy_names.append(name)
+        return self.policy_names.index(name)
+
+    def _link(self, first: int, batch: ExperienceBatch) -> None:
+        key = (batch.game_id, batch.player)
+        waiting = self._continue(self._chains.pop(key, None), first, batch)
+        steps = range(first, first + batch.steps)
+        if batch.end != "none":
+            self._allow_all(waiting)
+            self._allow(first, batch.steps)
+            return
+        complete = batch.steps - (self.n_step - 1)
+        if complete >= 0:
+            self._allow_all(waiting)
+            self._allow(first, complete)
+            waiting = tuple(steps[complete:])
+        else:
+            merged = (*waiting, *steps)
+            ready = max(0, len(merged) - (self.n_step - 1))
+            self._allow_all(merged[:ready])
+            waiting = merged[ready:]
+        self._chains[key] = _Chain(batch.chunk + 1, batch.first_tick + batch.steps, steps[-1], waiting)
+        self._forget_chains()
+
+    def _continue(self, chain: _Chain | None, first: int, batch: ExperienceBatch) -> tuple[int, ...]:
+        """Tie a chain's last step to row `first`. Returns the steps that go on waiting."""
+        if chain is None or chain.last < self._oldest:
+            return ()
+        waiting = tuple(serial for serial in chain.waiting if serial >= self._oldest)
+        if (batch.chunk, batch.first_tick) == (chain.next_chunk, chain.next_tick):
+            self._following[chain.last % self.capacity] = first % self.capacity
+            return waiting
+        self.counters.broken += 1
+        self._allow_all(waiting)
+        return ()
+
+    def _forget_chains(self) -> None:
+        """Games that never ended leave open chains: once in a while drop those whose rows have all left."""
+        if len(self._chains) > 2 * len(self._blocks) + 64:
+            self._chains = {key: chain for key, chain in self._chains.items() if chain.last >= self._oldest}
+
+    def _allow_all(self, serials: tuple[int, ...]) -> None:
+        for serial in serials:
+            self._allow(serial, 1)
+
+    def _allow(self, first: int, count: int) -> None:
+        self._fill(first, count, self._max_leaf)
+        self.eligible += count
+
+    def _fill(self, first: int, count: int, leaf: float) -> None:
+        start = first % self.capacity
+        stop = min(start + count, self.capacity)
+        self._tree.fill(start, stop, leaf)
+        self._tree.fill(0, count - (stop - start), leaf)
+
+    def _weights(self, rows: NDArray[np.int64], total: float, beta: float) -> NDArray[np.float32]:
+        chances = self._tree.leaves[rows].astype(np.float64) / total
+        weights = (self.eligible * chances) ** -beta
+        scaled: NDArray[np.float32] = (weights / weights.max()).astype(np.float32)
+        return scaled
+
+    def _read(self, rows: NDArray[np.int64], weights: NDArray[np.float32]) -> Sample:
+        count = len(rows)
+        returns, discounts = np.empty(count, np.float32), np.empty(count, np.float32)
+        lengths, ends = np.empty(count, np.int32), np.empty(count, np.int64)
+        kernels.walk(
+            rows,
+            self.n_step,
+            self.gamma,
+            self._rewards,
+            self._flags,
+            self._following,
+            returns,
+            discounts,
+            lengths,
+            ends,
+        )
+        serials = self._oldest + (rows - self._oldest) % self.capacity
+        return Sample(
+            layout=self.layout,
+            serials=serials,
+            states=self._unpack(rows),
+            next_states=self._unpack(ends),
+            actions=self._actions[rows],
+            returns=returns,
+            discounts=discounts,
+            lengths=lengths,
+            weights=weights,
+            ages=self._head - 1 - serials,
+            policies=self._policy[rows],
+            policy_versions=self._version[rows],
+            log_probs=self._log_probs[rows],
+        )
+
+    def _unpack(self, rows: NDArray[np.int64]) -> States:
+        armies = np.empty((len(rows), self.layout.tiles), np.uint32)
+        planes = len(self.layout.planes)
+        bits = np.empty((len(rows), planes * self.layout.bytes_per_plane), np.uint8)
+        kernels.read_states(
+            self._states,
+            self._extra_start,
+            self._extra_count,
+            self._extra_tile,
+            self._extra_high,
+            rows,
+            armies,
+            bits,
+        )
+        return States(armies, bits.reshape(len(rows), planes, -1), self._scalars[rows])
+
+
+def _check_arguments(capacity: int, n_step: int, gamma: float, alpha: float) -> None:
+    if not 2 <= capacity < 2**31:
+        raise ValueError(f"capacity is {capacity} rows, must be 2 … {2**31 - 1}")
+    if n_step < 1:
+        raise ValueError(f"n_step is {n_step}, must be at least 1")
+    if not 0.0 <= gamma <= 1.0:
+        raise ValueError(f"gamma is {gamma}, must be in 0 … 1")
+    if alpha < 0.0:
+        raise ValueError(f"alpha is {alpha}, must not be negative (0 samples uniformly)")
+
+
+def _allocate(shape: tuple[int, int], directory: Path | None, name: str) -> NDArray[np.uint8]:
+    if directory is None:
+        return np.empty(shape, np.uint8)
+    directory.mkdir(parents=True, exist_ok=True)
+    return np.memmap(directory / f"{name.replace(' ', '-')}.states", np.uint8, "w+", shape=shape)
