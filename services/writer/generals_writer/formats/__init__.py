@@ -1,0 +1,64 @@
+"""The formats of archived objects, by name. One file each; all hold the columns of `columns.py` and give back the same
+entries, exactly."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_writer.formats.columns import Text
+from generals_writer.formats.entries import Entry
+
+FORMAT_NAMES = ("parquet", "npz", "tfrecord")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """What makes each row unique. player, tick: `[N]`."""
+
+    game_id: Text
+    player: NDArray[np.uint8]
+    tick: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.player)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How entries become an object and come back. `write` is a function: the same input, the same bytes.
+
+    write: entries and metadata (JSON) to bytes.  read: the entries, in archive order.
+    metadata: what `write` was given.  keys: the key columns of all rows, cheaply.
+    All but `write` raise CorruptObject for bytes that are not what `write` made.
+    """
+
+    name: str
+    extension: str
+    write: Callable[[Sequence[Entry], dict[str, Any]], bytes]
+    read: Callable[[bytes], Iterator[Entry]]
+    metadata: Callable[[bytes], dict[str, Any]]
+    keys: Callable[[bytes], Keys]
+
+
+def get_format(name: str) -> Format:
+    """A format by name.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if name not in FORMAT_NAMES:
+        raise ValueError(f"format {name!r} is unknown; there are {', '.join(FORMAT_NAMES)}")
+    found = import_module(f"{__name__}.{name}").FORMAT
+    if not isinstance(found, Format):
+        raise TypeError(f"{name}.FORMAT is {type(found).__name__}")
+    return found
+
+
+def format_of(key: str) -> Format | None:
+    """The format of an object by its name's extension; None if it is no object of ours."""
+    extension = key.rpartition(".")[2]
+    return get_format(extension) if extension in FORMAT_NAMES else None
