@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
+from generals_runtime import metrics
 from generals_runtime.settings import KafkaSettings
 
 REPORT_EVERY_S = 30.0
@@ -67,6 +68,7 @@ class ErrorLog:
         self._left_out: dict[int, int] = {}
 
     def __call__(self, error: KafkaError) -> None:
+        metrics.default().runtime.kafka_errors.labels(error.name()).inc()
         code, now = error.code(), self._clock()
         last = self._last.get(code)
         if last is not None and now - last < self._every_s:

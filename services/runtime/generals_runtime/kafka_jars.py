@@ -12,12 +12,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from generals_runtime.errors import OperatorError
+
 JARS_VARIABLE = "GENERALS_KAFKA_JARS"
 FETCH_COMMAND = "python -m generals_runtime.broker fetch"
 _REQUIRED = ("kafka_2.13-*.jar", "kafka-clients-*.jar", "slf4j-api-*.jar", "slf4j-simple-*.jar")
 
 
-class BrokerError(Exception):
+class BrokerError(OperatorError):
     """The embedded broker cannot do what was asked; the message says why and what to do."""
 
 

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from generals_runtime.errors import OperatorError
 from generals_runtime.kafka_clients import make_admin
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TopicSpec
@@ -26,11 +27,11 @@ _log = structlog.get_logger("generals_runtime.kafka")
 _POLL_S = 0.05
 
 
-class KafkaUnavailable(Exception):
+class KafkaUnavailable(OperatorError):
     """Kafka did not answer, or refused us; the message says which and where."""
 
 
-class TopicMissing(Exception):
+class TopicMissing(OperatorError):
     """A topic that must exist does not."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from generals_runtime.errors import OperatorError
 from generals_runtime.kafka_clients import PRODUCER_DEFAULTS, client_configuration
 from generals_runtime.settings import KafkaSettings
 
@@ -32,7 +33,7 @@ _ORDERED = {
 _POLL_S = 0.05
 
 
-class DeliveryFailed(Exception):
+class DeliveryFailed(OperatorError):
     """A record could not be delivered; nothing after it will be. End the process."""
 
 

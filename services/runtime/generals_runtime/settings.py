@@ -99,6 +99,7 @@ class ObservabilitySettings(SettingsGroup):
     """What the service says about itself, and where."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    follow_game: str | None = Field(default=None, description="log everything about the game with this id")
     log_format: Literal["auto", "json", "human"] = Field(
         default="auto", description="auto: human on a terminal, else JSON"
     )
@@ -109,6 +110,7 @@ class ObservabilitySettings(SettingsGroup):
         default="127.0.0.1", description="0.0.0.0 in a container, where only its network reaches it"
     )
     stall_after_s: float = Field(default=120.0, gt=0, description="no progress for this long ends the service")
+    stop_within_s: float = Field(default=20.0, gt=0, description="a shutdown that takes longer is cut off")
 
     @property
     def serves_http(self) -> bool:

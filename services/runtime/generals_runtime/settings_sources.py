@@ -19,6 +19,8 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from generals_runtime.errors import OperatorError
+
 PREFIX = "GENERALS_"
 CONFIG_VARIABLE = "GENERALS_CONFIG"
 # Sections of the one YAML; a service reads its own and the shared groups and leaves the others to their owners.
@@ -31,7 +33,7 @@ Path_ = tuple[str, ...]
 M = TypeVar("M", bound=BaseModel)
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """Wrong settings. `problems` has one line for each; a service prints them and exits with 2."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -103,7 +105,10 @@ def _read_yaml(file: Path, model: type[BaseModel], tree: _Tree) -> None:
     section = _section(model)
     others = set(SECTIONS) - set(model.model_fields)
     for path, value, line in _leaves(root, (), file, tree):
-        if path[0] == section and len(path) > 1:
+        if path == (section,):
+            if value is not None:
+                tree.problems.append(f"{section}: {value!r} is not allowed ({file}:{line}): must be a mapping")
+        elif path[0] == section:
             tree.put(path[1:], value, f"{file}:{line}")
         elif path[0] not in others:
             tree.put(path, value, f"{file}:{line}")
