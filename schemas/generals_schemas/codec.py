@@ -192,6 +192,11 @@ def decode_batch(record: bytes) -> ExperienceBatch:
         BadRecord: see its `reason`.
         UnknownSchema: written by another schema.
     """
+    return unpack_batch(batch_fields(record))
+
+
+def batch_fields(record: bytes) -> dict[str, Any]:
+    """The checked fields of a batch, its arrays still one compressed block. Raises as `decode_batch` does."""
     fields = _BATCH.read(record)
     steps, rejected = fields["steps"], fields["rejected"]
     _require(0 <= fields["batch_index"] < fields["batch_count"], "shape", "the batch index is outside its count")
@@ -202,6 +207,17 @@ def decode_batch(record: bytes) -> ExperienceBatch:
         _require(steps == fields["width"] == fields["height"] == 0, "shape", "a rejected marker holds steps")
     _require(len(fields["planes"]) <= MAX_PLANES, "shape", f"more than {MAX_PLANES} planes")
     _require(len(fields["scalars"]) <= MAX_SCALARS, "shape", f"more than {MAX_SCALARS} scalars")
+    return fields
+
+
+def fields_source(fields: dict[str, Any]) -> Source:
+    """Where the batch of `batch_fields` came from."""
+    return _source(fields)
+
+
+def unpack_batch(fields: dict[str, Any]) -> ExperienceBatch:
+    """The batch of `batch_fields`. Raises BadRecord if its arrays are not of the size that the fields say."""
+    steps = fields["steps"]
     arrays = unpack(
         fields["arrays"],
         _batch_specs(
@@ -236,7 +252,7 @@ def decode_batch(record: bytes) -> ExperienceBatch:
         log_probs=arrays.get("log_probs"),
         end=fields["end"],
         source=_source(fields),
-        rejected=rejected,
+        rejected=fields["rejected"],
     )
 
 
