@@ -57,7 +57,7 @@ def build_batch(
         config_version="test",
         planes=PLANES,
         scalar_names=tuple(f"s{i}" for i in range(scalars)),
-        armies=armies.astype(np.uint16 if largest <= 65535 else np.uint32),
+        armies=armies.astype(np.uint16) if largest <= 65535 else armies.astype(np.uint32),
         bits=bits,
         scalars=rng.random((steps + 1, scalars), np.float32),
         actions=rng.integers(0, 8 * tiles + 1, steps).astype(np.int32),

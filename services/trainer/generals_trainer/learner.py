@@ -1,0 +1,170 @@
+"""Learners: something that improves a network from samples. The default is a masked double DQN.
+
+A learner of your own is a class with the verbs of `Learner`, named as `module:attribute` in the settings.
+"""
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from generals_schemas.encodings import get_encoding
+from generals_trainer.network import QNetwork
+from generals_trainer.replay import Layout, Sample
+from generals_trainer.settings import LearnerSettings
+from generals_trainer.tensors import LearnerBatch, Tensors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """What one update says about itself.
+
+    errors: `[N]` f4, the samples' TD errors, for their priorities.
+    """
+
+    errors: NDArray[np.float32]
+    loss: float
+    value: float
+    gradient_norm: float
+    learning_rate: float
+
+
+class Learner(Protocol):
+    """What the trainer needs of a learner."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What is published: planes `[B, C, H, W]` to values `[B, A]`."""
+
+    def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
+        """Boards of `layout`'s encoding will come; those of other sizes too."""
+
+    def learn(self, sample: Sample) -> Learnt:
+        """One update."""
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that makes the next update what it is: tensors, numbers, texts."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a `state`."""
+
+
+def learner_named(name: str) -> type[Learner]:
+    """`dqn`, or `module:attribute`.
+
+    Raises:
+        ValueError: no such learner.
+    """
+    if name == "dqn":
+        return DoubleDQN
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise ValueError(f"learner {name!r} is unknown: it must be 'dqn' or module:attribute")
+    found: type[Learner] = getattr(import_module(module), attribute)
+    return found
+
+
+class DoubleDQN:
+    """Masked double DQN: the online network chooses among the next state's legal actions, the target values them."""
+
+    def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
+        self.settings = settings
+        self.device = device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = QNetwork(
+                get_encoding(layout.encoding),
+                params=dict(layout.encoding_params),
+                width=settings.network_width,
+                blocks=settings.network_blocks,
+            )
+        self.network: nn.Module = network.to(device)
+        self.target = deepcopy(self.network).requires_grad_(False)
+        self.steps = 0
+        self._online: nn.Module = self.network
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_eps)
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._tensors: dict[Layout, Tensors] = {}
+
+    def distribute(self) -> None:
+        """Average gradients with the other ranks from now on. Needs an initialised process group."""
+        self._online = nn.parallel.DistributedDataParallel(self.network)
+
+    def learn(self, sample: Sample) -> Learnt:
+        batch = self._tensors_for(sample.layout).batch(sample, self._generator if self.settings.symmetries else None)
+        rate = self._set_rate()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
+            targets = self.targets(batch)
+            values = self._online(batch.planes).gather(1, batch.actions[:, None])[:, 0].float()
+        errors = targets - values
+        losses = functional.huber_loss(values, targets, reduction="none", delta=self.settings.huber_delta)
+        loss = (batch.weights * losses).mean()
+        self._optimizer.zero_grad()
+        torch.autograd.backward([loss])
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        self._optimizer.step()
+        self._follow()
+        self.steps += 1
+        return Learnt(
+            errors=errors.detach().float().cpu().numpy(),
+            loss=float(loss.detach()),
+            value=float(values.detach().mean()),
+            gradient_norm=float(norm),
+            learning_rate=rate,
+        )
+
+    @torch.no_grad()
+    def targets(self, batch: LearnerBatch) -> Tensor:
+        """Return plus discounted value of the best legal next action. `[N]` f4"""
+        online = self.network(batch.next_planes)
+        best = online.masked_fill(~batch.next_mask, -torch.inf).argmax(dim=1, keepdim=True)
+        following = self.target(batch.next_planes).gather(1, best)[:, 0].float()
+        targets: Tensor = batch.returns + batch.discounts * following
+        return targets
+
+    def state(self) -> dict[str, Any]:
+        # A copy: it is written to disk by another thread while learning goes on.
+        return deepcopy(
+            {
+                "online": self.network.state_dict(),
+                "target": self.target.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "steps": self.steps,
+                "generator": json.dumps(self._generator.bit_generator.state),
+            }
+        )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["online"])
+        self.target.load_state_dict(state["target"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.steps = int(state["steps"])
+        self._generator.bit_generator.state = json.loads(state["generator"])
+
+    @property
+    def _mixed(self) -> bool:
+        return self.settings.mixed_precision and self.device.type == "cuda"
+
+    def _tensors_for(self, layout: Layout) -> Tensors:
+        if layout not in self._tensors:
+            self._tensors[layout] = Tensors(layout, self.device)
+        return self._tensors[layout]
+
+    def _set_rate(self) -> float:
+        rate = self.settings.learning_rate_at(self.steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        ours: list[Tensor] = list(self.target.parameters())
+        theirs: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(ours, theirs, self.settings.target_rate)

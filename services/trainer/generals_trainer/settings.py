@@ -1,0 +1,64 @@
+"""The trainer's settings: section `trainer` of the YAML, variables GENERALS_TRAINER__*."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from generals_runtime.settings import ServiceSettings, SettingsGroup
+
+
+class ReplaySettings(SettingsGroup):
+    """The replay buffer. One for each board size and encoding, made when the first batch of it comes."""
+
+    capacity: int = Field(default=200_000, ge=100, lt=2**31, description="steps in memory, for each board size")
+    board_sizes: int = Field(default=64, ge=1, description="buffers at most; batches of further sizes are left out")
+    n_step: int = Field(default=7, ge=1, le=1000)
+    gamma: float = Field(default=0.99, ge=0, le=1)
+    alpha: float = Field(default=0.6, ge=0, le=1, description="how far priorities count; 0 samples uniformly")
+    beta_start: float = Field(default=0.4, ge=0, le=1, description="importance weights at the beginning")
+    beta_steps: int = Field(default=20_000, ge=1, description="updates until they correct fully")
+    warmup: int = Field(default=2_000, ge=1, description="steps inserted before the first update")
+    directory: Path | None = Field(default=None, description="keep states in mapped files there, not in memory")
+
+    def beta_at(self, step: int) -> float:
+        """Importance weights' exponent at an update: from `beta_start` to 1 in `beta_steps`."""
+        return self.beta_start + (1.0 - self.beta_start) * min(1.0, step / self.beta_steps)
+
+
+class LearnerSettings(SettingsGroup):
+    """The learner and its network."""
+
+    name: str = Field(default="dqn", description="dqn, or module:attribute")
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    final_rate: float = Field(default=0.2, ge=0, le=1, description="share of the learning rate at the end")
+    flat_share: float = Field(default=0.375, ge=0, lt=1, description="of `steps`, before the rate falls")
+    steps: int | None = Field(default=None, ge=1, description="updates that the rate's fall is spread over; none: flat")
+    adam_eps: float = Field(default=1e-5, gt=0)
+    huber_delta: float = Field(default=0.5, gt=0)
+    gradient_clip: float = Field(default=5.0, gt=0)
+    target_rate: float = Field(default=0.005, gt=0, le=1, description="how far the target follows each update")
+    symmetries: bool = Field(default=True, description="turn each sample by a random symmetry of the board")
+    mixed_precision: bool = Field(default=True, description="bfloat16 on CUDA")
+    network_width: int = Field(default=32, ge=1)
+    network_blocks: int = Field(default=2, ge=0)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Flat, then linear down to `final_rate`, over `steps`."""
+        if self.steps is None:
+            return self.learning_rate
+        flat = self.flat_share * self.steps
+        fallen = min(1.0, max(0.0, (step - flat) / (self.steps - flat)))
+        return self.learning_rate * (1.0 - fallen * (1.0 - self.final_rate))
+
+
+class TrainerSettings(ServiceSettings):
+    """All settings of `python -m generals_trainer`."""
+
+    section: ClassVar[str] = "trainer"
+
+    replay: ReplaySettings = ReplaySettings()
+    learner: LearnerSettings = LearnerSettings()
