@@ -1,0 +1,300 @@
+"""The proof that nothing was lost and nothing is twice: marks and brute force, which must agree.
+
+Brute force writes down every (game, player, tick) of the transitions, of the experiences and of the archive, and
+compares the three sets. The marks say what a reader would say who only kept one mark a partition. What the collector
+or the writer has not come to yet is pending, not lost; how far they have come is what they have committed or claimed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Consumer
+from numpy.typing import NDArray
+
+from generals_client.positions import Deduplicator
+from generals_console.ranges import Range, committed, read_ranges, whole_log
+from generals_runtime.kafka import make_consumer
+from generals_runtime.settings import KafkaSettings
+from generals_schemas.codec import decode_batch, decode_chunk
+from generals_schemas.errors import BadRecord
+from generals_schemas.records import ExperienceBatch, TransitionChunk
+
+Keys = NDArray[np.int64]
+PLAYER_FACTOR = 1 << 24
+GAME_FACTOR = 16 * PLAYER_FACTOR
+"""A key is game * 16 * 2^24 + player * 2^24 + tick: exact, for 2^35 games of 2^24 ticks."""
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRows:
+    """What the archive holds, from its objects alone: row i is (`game_ids[games[i]]`, `players[i]`, `ticks[i]`).
+
+    ends: for each partition of the experiences topic, the first record offset that no segment claims.
+    starts: the first record offset that a segment claims.
+    """
+
+    game_ids: list[str]
+    games: NDArray[np.int64]
+    players: NDArray[np.int64]
+    ticks: NDArray[np.int64]
+    starts: Mapping[int, int]
+    ends: Mapping[int, int]
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """The verdict. Counts are experiences where not said otherwise.
+
+    lost: emitted or collected, behind what the next stage has done, and not there.  duplicates: seen twice by a reader.
+    repeats: records written twice and dropped by readers, as they should be.  rejected: chunks that failed validation.
+    pending_*: not yet come to.  lost_by_marks: chunks a reader would report as missing.
+    """
+
+    games_finished: int = 0
+    unfinished_games: int = 0
+    experiences_emitted: int = 0
+    experiences_collected: int = 0
+    experiences_archived: int | None = None
+    lost: int = 0
+    duplicates: int = 0
+    repeats: int = 0
+    rejected: int = 0
+    pending_collect: int = 0
+    pending_archive: int = 0
+    gaps_in_games: int = 0
+    lost_by_marks: int = 0
+    methods_agree: bool = True
+    details: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.duplicates or self.lost_by_marks or self.gaps_in_games) and self.methods_agree
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "clean": self.clean}
+
+
+class _Games:
+    """Numbers for game ids, so that a key is one integer."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, game_id: str) -> int:
+        return self._numbers.setdefault(game_id, len(self._numbers))
+
+    def keys(self, game_id: str, player: int, ticks: Keys) -> Keys:
+        return self.number(game_id) * GAME_FACTOR + player * PLAYER_FACTOR + ticks
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What the experiences topic holds.
+
+    every: keys of all records.  accepted: keys that a deduplicating reader gets, with their record's partition, offset.
+    done: for each partition, the first source offset that is not wholly collected.  rejected: source coordinates.
+    """
+
+    every: Keys
+    accepted: Keys
+    partitions: Keys
+    offsets: Keys
+    done: dict[int, int]
+    rejected: set[tuple[int, int]]
+    repeats: int
+    lost_by_marks: int
+
+
+def audit(
+    kafka: KafkaSettings,
+    *,
+    collector_group: str,
+    archive: Callable[[], ArchivedRows] | None = None,
+    progress: Progress = lambda _stage, _records: None,
+) -> AuditReport:
+    """Read all topics (and the archive, if given) and compare. Works while everything runs.
+
+    Raises:
+        KafkaUnavailable, TopicMissing.
+    """
+    topics = kafka.topics()
+    consumer = make_consumer(kafka, group_id="generals-audit", overrides={"enable.partition.eof": False})
+    games, report = _Games(), AuditReport()
+    try:
+        emitted = whole_log(consumer, topics.transitions.name)
+        acknowledged = committed(kafka, collector_group, topics.transitions.name, list(emitted))
+        rows = archive() if archive else None
+        collected = _read_experiences(consumer, topics.experiences.name, games, emitted, progress)
+        done = {n: max(collected.done.get(n, 0), acknowledged.get(n, 0)) for n in emitted}
+        expected = _read_transitions(
+            consumer, topics.transitions.name, emitted, games, done, collected, report, progress
+        )
+    finally:
+        consumer.close()
+    _compare_collected(expected, collected, report)
+    if rows is not None:
+        _compare_archived(rows, collected, games, report)
+    return report
+
+
+def _read_experiences(
+    consumer: Consumer, topic: str, games: _Games, emitted: Mapping[int, Range], progress: Progress
+) -> _Collected:
+    dedups = {number: Deduplicator(number) for number in emitted}
+    every, accepted, partitions, offsets = _Columns(), _Columns(), _Columns(), _Columns()
+    rejected: set[tuple[int, int]] = set()
+    lost = 0
+    for count, message in enumerate(read_ranges(consumer, topic, whole_log(consumer, topic)), start=1):
+        number, offset = message.partition() or 0, message.offset() or 0
+        batch = decode_batch(message.value() or b"")
+        dedup = dedups.setdefault(number, Deduplicator(number))
+        if dedup.mark is None:  # nothing before the log's own beginning can have been collected
+            lost += max(0, batch.source.offset - emitted[number].first)
+        keys = _batch_keys(batch, games)
+        every.add(keys)
+        if dedup.accept(batch.source):
+            accepted.add(keys)
+            partitions.add(np.full(len(keys), number))
+            offsets.add(np.full(len(keys), offset))
+            if batch.rejected is not None:
+                rejected.add((batch.source.partition, batch.source.offset))
+        progress("experiences", count)
+    return _Collected(
+        every=every.all(),
+        accepted=accepted.all(),
+        partitions=partitions.all(),
+        offsets=offsets.all(),
+        done={n: d.mark.offset + int(d.mark.complete) for n, d in dedups.items() if d.mark},
+        rejected=rejected,
+        repeats=sum(dedup.repeats for dedup in dedups.values()),
+        lost_by_marks=lost + sum(dedup.lost for dedup in dedups.values()),
+    )
+
+
+def _batch_keys(batch: ExperienceBatch, games: _Games) -> Keys:
+    if batch.rejected is not None:
+        return np.zeros(0, np.int64)
+    return games.keys(batch.game_id, batch.player, batch.first_tick + np.arange(batch.steps))
+
+
+def _read_transitions(
+    consumer: Consumer,
+    topic: str,
+    ranges: Mapping[int, Range],
+    games: _Games,
+    done: Mapping[int, int],
+    collected: _Collected,
+    report: AuditReport,
+    progress: Progress,
+) -> Keys:
+    """The keys that must have been collected; counts what is emitted, pending, rejected, unfinished."""
+    expected = _Columns()
+    seen: dict[str, _Game] = {}
+    whole = all(span.first == 0 for span in ranges.values())
+    for count, message in enumerate(read_ranges(consumer, topic, ranges), start=1):
+        number, offset = message.partition() or 0, message.offset() or 0
+        progress("transitions", count)
+        try:
+            chunk = decode_chunk(message.value() or b"")
+        except BadRecord:
+            report.rejected += (number, offset) in collected.rejected
+            continue
+        if (number, offset) in collected.rejected:
+            report.rejected += 1
+            continue
+        seen.setdefault(chunk.game_id, _Game()).add(chunk)
+        keys = _chunk_keys(chunk, games)
+        report.experiences_emitted += len(keys)
+        if offset < done.get(number, 0):
+            expected.add(keys)
+        else:
+            report.pending_collect += len(keys)
+    report.games_finished = sum(game.final for game in seen.values())
+    report.unfinished_games = len(seen) - report.games_finished
+    report.gaps_in_games = sum(game.gaps(whole) for game in seen.values())
+    return expected.all()
+
+
+def _chunk_keys(chunk: TransitionChunk, games: _Games) -> Keys:
+    keys = []
+    for player in range(chunk.players):
+        living = (chunk.alive[: chunk.ticks] >> player) & 1
+        keys.append(games.keys(chunk.game_id, player, chunk.first_tick + np.flatnonzero(living)))
+    return np.concatenate(keys)
+
+
+class _Game:
+    """The chunks of one game: whether they follow one another."""
+
+    def __init__(self) -> None:
+        self.final = False
+        self._spans: list[tuple[int, int, int]] = []
+
+    def add(self, chunk: TransitionChunk) -> None:
+        self.final |= chunk.final
+        self._spans.append((chunk.chunk, chunk.first_tick, chunk.first_tick + chunk.ticks))
+
+    def gaps(self, from_the_beginning: bool) -> int:
+        spans = sorted(self._spans)
+        gaps = sum(after[0] != before[0] + 1 or after[1] != before[2] for before, after in pairwise(spans))
+        return gaps + int(from_the_beginning and spans[0][:2] != (0, 0))
+
+
+def _compare_collected(expected: Keys, collected: _Collected, report: AuditReport) -> None:
+    distinct = np.unique(collected.every)
+    accepted = np.unique(collected.accepted)
+    twice_emitted = len(expected) - len(np.unique(expected))
+    report.experiences_collected = len(accepted)
+    report.repeats = collected.repeats
+    report.lost_by_marks = collected.lost_by_marks
+    missing = np.setdiff1d(expected, accepted)
+    report.lost += len(missing)
+    report.duplicates += len(collected.accepted) - len(accepted)
+    report.methods_agree &= np.array_equal(distinct, accepted) and (len(missing) == 0) == (collected.lost_by_marks == 0)
+    if twice_emitted:
+        report.details.append(f"{twice_emitted} experiences stand twice in the transitions topic itself")
+    if len(distinct) != len(accepted):
+        report.details.append(f"{len(distinct) - len(accepted)} experiences are in the log but dropped as repeats")
+    if collected.lost_by_marks:
+        report.details.append(f"the marks jump over {collected.lost_by_marks} chunks")
+
+
+def _compare_archived(rows: ArchivedRows, collected: _Collected, games: _Games, report: AuditReport) -> None:
+    numbers = np.array([games.number(game_id) for game_id in rows.game_ids] or [0], np.int64)
+    keys = numbers[rows.games] * GAME_FACTOR + rows.players * PLAYER_FACTOR + rows.ticks
+    distinct = np.unique(keys)
+    report.experiences_archived = len(distinct)
+    report.duplicates += len(keys) - len(distinct)
+    claimed = np.zeros(len(collected.accepted), np.bool_)
+    before = np.zeros(len(collected.accepted), np.bool_)
+    for number in np.unique(collected.partitions):
+        here = collected.partitions == number
+        claimed |= here & (collected.offsets < rows.ends.get(int(number), 0))
+        before |= here & (collected.offsets < rows.starts.get(int(number), 0))
+    wanted = collected.accepted[claimed & ~before]
+    missing = np.setdiff1d(wanted, distinct)
+    strangers = np.setdiff1d(distinct, collected.every)
+    report.lost += len(missing)
+    report.pending_archive = int((~claimed).sum())
+    if len(missing):
+        report.details.append(f"{len(missing)} claimed experiences are not in the archive's objects")
+    if len(strangers):
+        report.details.append(f"{len(strangers)} archived experiences are no longer in the experiences topic")
+
+
+class _Columns:
+    """Arrays gathered piece by piece."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Keys] = []
+
+    def add(self, piece: Iterable[Any] | Keys) -> None:
+        self._pieces.append(np.asarray(piece, np.int64))
+
+    def all(self) -> Keys:
+        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.int64)

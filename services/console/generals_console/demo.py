@@ -1,0 +1,215 @@
+"""`generals demo`: the whole pipeline on this machine for a while, then the proof that nothing was lost.
+
+Everything is real: an Apache Kafka started from its jars (or the one that is configured), and the same four services
+that a deployment runs, as processes of their own.
+"""
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from generals_console.archive_rows import archived_rows
+from generals_console.audit import AuditReport, audit
+from generals_console.live import View
+from generals_console.processes import Children
+from generals_console.report import write_report
+from generals_console.stages import Reading, read_stages
+from generals_console.stopping import StopFlag
+from generals_console.topics import group_lags
+from generals_console.watcher import GameWatcher
+from generals_runtime.broker import EmbeddedBroker, free_port
+from generals_runtime.kafka import ensure_topics
+from generals_runtime.settings import KafkaSettings
+
+SERVICES = {
+    "collector": "generals_collector",
+    "writer": "generals_writer",
+    "trainer": "generals_trainer",
+    "engine": "generals_engine",
+}
+COLLECTOR_GROUP = "generals-collector"
+PARTITIONS = 4
+REFRESH_S = 0.25
+SCRAPE_S = 1.0
+START_WITHIN_S = 90.0
+DRAIN_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What a person may choose. `ticks_per_second` keeps two cores from drowning; None is as fast as it goes."""
+
+    seconds: float = 60.0
+    run_dir: Path = Path("runs/demo")
+    seed: int = 1
+    games: int = 64
+    size: int = 12
+    ticks_per_second: int | None = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What happened. Counts are distinct experiences where not said otherwise."""
+
+    games_finished: int
+    unfinished_games: int
+    experiences_emitted: int
+    experiences_collected: int
+    experiences_archived: int
+    experiences_inserted: int
+    lost: int
+    duplicates: int
+    rejected: int
+    trainer_steps: int
+    seconds: float
+    archive_dir: str
+    report: str
+    clean: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run_demo(options: DemoOptions, kafka: KafkaSettings | None, view: View, stop: StopFlag) -> DemoResult:
+    """Start everything, play, drain, audit, report.
+
+    kafka: a broker to use; None starts an embedded one.
+
+    Raises:
+        Stopped: `stop` was set; all processes have ended.
+        ServiceDied, BrokerError, KafkaUnavailable: told with the end of the log.
+    """
+    run_dir = options.run_dir.resolve()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if kafka is None:
+            view.say("starting Apache Kafka 4.3.0 (KRaft, one node)")
+            broker = stack.enter_context(EmbeddedBroker(run_dir / "kafka"))
+            kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        # Each run has topics of its own, so that a broker which is used again holds no older games.
+        kafka = kafka.model_copy(update={"topic_prefix": f"{kafka.topic_prefix}demo-{run_dir.name}."})
+        stop.check()
+        ensure_topics(kafka, kafka.topics().with_partitions(PARTITIONS))
+        demo = _Demo(options, run_dir, kafka, view, stop)
+        stack.enter_context(demo.children)
+        readings = demo.play()
+        demo.drain()
+        last = demo.read()
+        demo.children.stop("collector", "writer", "trainer")
+        view.say("auditing: every experience of every game, by marks and by brute force")
+        report = audit(
+            kafka,
+            collector_group=COLLECTOR_GROUP,
+            archive=lambda: archived_rows(demo.archive, kafka.topics().experiences.name),
+        )
+        picture = write_report(run_dir, kafka, [*readings, last], report)
+    return _result(report, last, demo.archive, picture, readings)
+
+
+class _Demo:
+    """One run: its services and their ports."""
+
+    def __init__(self, options: DemoOptions, run_dir: Path, kafka: KafkaSettings, view: View, stop: StopFlag) -> None:
+        self.archive = run_dir / "archive"
+        self._options, self._kafka, self._view, self._stop = options, kafka, view, stop
+        self._ports = {name: free_port() for name in SERVICES}
+        config = run_dir / "demo.yaml"
+        config.write_text(yaml.safe_dump(_configuration(options, run_dir, kafka, self.archive), sort_keys=False))
+        self.children = Children(run_dir / "logs", {"GENERALS_CONFIG": str(config)})
+
+    def play(self) -> list[Reading]:
+        """Start all services and watch them for as long as was asked for. The readings, about one a second."""
+        for name, module in SERVICES.items():
+            self._view.say(f"starting the {name}")
+            self.children.start(name, module, {"GENERALS_OBSERVABILITY__METRICS_PORT": str(self._ports[name])})
+        readings = [self.read()]
+        watcher = GameWatcher(self._kafka, self._kafka.topics().transitions.name)
+        try:
+            self._wait_for_all_stages(readings)
+            self._view.say(f"all five stages work; playing for {self._options.seconds:.0f} s")
+            end = time.monotonic() + self._options.seconds
+            while time.monotonic() < end:
+                self._look(readings)
+                before = readings[-6] if len(readings) > 5 else readings[0]
+                self._view.show(readings[-1], before, end - time.monotonic(), watcher.step())
+                self._stop.wait(REFRESH_S)
+        finally:
+            watcher.close()
+        return readings
+
+    def drain(self) -> None:
+        """Stop the engine, then wait until everything it emitted has come through every stage."""
+        self._view.say("play is over: stopping the engine, the others finish what is in the log")
+        self.children.stop("engine", timeout_s=30.0)
+        deadline = time.monotonic() + DRAIN_WITHIN_S
+        while not self._drained() and time.monotonic() < deadline:
+            self.children.check()
+            self._stop.wait(REFRESH_S)
+
+    def read(self) -> Reading:
+        return read_stages(self._ports)
+
+    def _drained(self) -> bool:
+        lags = group_lags(self._kafka)
+        behind = {lag.group for lag in lags if lag.lag}
+        present = {lag.group for lag in lags}
+        reading = self.read()
+        return len(present) >= 2 and not behind and reading.inserted >= reading.collected
+
+    def _wait_for_all_stages(self, readings: list[Reading]) -> None:
+        deadline = time.monotonic() + START_WITHIN_S
+        while time.monotonic() < deadline:
+            self._look(readings)
+            newest = readings[-1]
+            if newest.collected and newest.inserted:
+                return
+            self._stop.wait(REFRESH_S)
+
+    def _look(self, readings: list[Reading]) -> None:
+        self.children.check()
+        if time.monotonic() - readings[-1].at_s >= SCRAPE_S:
+            readings.append(self.read())
+
+
+def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, archive: Path) -> dict[str, Any]:
+    """The one YAML of all services: what the demo wants differently from the defaults."""
+    connection = {
+        key: value for key, value in json.loads(kafka.model_dump_json(exclude_unset=True)).items() if value is not None
+    }
+    return {
+        "kafka": connection,
+        "observability": {"log_format": "json", "stop_within_s": 8.0},
+        "engine": {
+            "seed": options.seed,
+            "games": options.games,
+            "size": options.size,
+            "ticks_per_second": options.ticks_per_second,
+        },
+        "collector": {"group": COLLECTOR_GROUP},
+        "writer": {"destinations": [{"name": "local", "url": str(archive)}]},
+        "trainer": {"run_dir": str(run_dir / "trainer")},
+    }
+
+
+def _result(report: AuditReport, last: Reading, archive: Path, picture: Path, readings: list[Reading]) -> DemoResult:
+    return DemoResult(
+        games_finished=report.games_finished,
+        unfinished_games=report.unfinished_games,
+        experiences_emitted=report.experiences_emitted,
+        experiences_collected=report.experiences_collected,
+        experiences_archived=report.experiences_archived or 0,
+        experiences_inserted=last.inserted,
+        lost=report.lost + report.pending_collect + report.pending_archive,
+        duplicates=report.duplicates,
+        rejected=report.rejected,
+        trainer_steps=last.trainer_steps,
+        seconds=round(readings[-1].at_s - readings[0].at_s, 1),
+        archive_dir=str(archive),
+        report=str(picture),
+        clean=report.clean and not (report.pending_collect or report.pending_archive),
+    )

@@ -1,0 +1,79 @@
+"""What `generals demo` prints around a run."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from generals_console.demo import DemoOptions, DemoResult, run_demo
+from generals_console.live import make_view
+from generals_console.settings import ConsoleSettings
+from generals_console.stopping import StopFlag, Stopped
+from generals_runtime.settings import load
+
+
+def run(
+    *,
+    seconds: float,
+    run_dir: Path | None,
+    seed: int,
+    games: int,
+    size: int,
+    ticks_per_second: int | None,
+    external: bool,
+    as_json: bool,
+) -> int:
+    """Run the demo and print its summary; the exit code."""
+    console = Console(stderr=as_json)
+    options = DemoOptions(
+        seconds=seconds,
+        run_dir=run_dir or Path("runs") / time.strftime("%Y%m%d-%H%M%S"),
+        seed=seed,
+        games=games,
+        size=size,
+        ticks_per_second=ticks_per_second,
+    )
+    kafka = load(ConsoleSettings).kafka if external else None
+    try:
+        with StopFlag() as stop, make_view(console) as view:
+            result = run_demo(options, kafka, view, stop)
+    except Stopped:
+        console.print("stopped; every process has ended")
+        return 130
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
+    else:
+        console.print(_summary(result))
+    return 0 if result.clean else 1
+
+
+def _summary(result: DemoResult) -> Panel:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", justify="right")
+    table.add_column()
+    rows = [
+        (f"{result.games_finished:,}", f"games finished ({result.unfinished_games} were still being played)"),
+        (f"{result.experiences_emitted:,}", "experiences emitted by the engine"),
+        (f"{result.experiences_collected:,}", "collected by the Faust processor"),
+        (f"{result.experiences_archived:,}", "archived as Parquet"),
+        (f"{result.experiences_inserted:,}", "inserted into the replay buffer"),
+        (_verdict(result.lost), "lost"),
+        (_verdict(result.duplicates), "duplicates"),
+        (f"{result.rejected:,}", "chunks rejected"),
+        (f"{result.trainer_steps:,}", "trainer steps"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    table.add_row("", "")
+    table.add_row("archive", result.archive_dir)
+    table.add_row("report", result.report)
+    title = "everything arrived, once" if result.clean else "something is missing or twice"
+    return Panel(table, title=title, border_style="green" if result.clean else "red", expand=False)
+
+
+def _verdict(count: int) -> str:
+    return f"[green]{count:,}" if count == 0 else f"[red]{count:,}"

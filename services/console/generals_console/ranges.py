@@ -1,0 +1,81 @@
+"""Reading a range of a topic outside any group, and what the broker says about offsets."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from generals_runtime.kafka import KafkaUnavailable, TopicMissing, make_consumer
+from generals_runtime.settings import KafkaSettings
+
+TIMEOUT_S = 15.0
+STALLED_S = 60.0
+FETCH_RECORDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The offsets `first … end - 1` of a partition."""
+
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.first)
+
+
+def whole_log(consumer: Consumer, topic: str) -> dict[int, Range]:
+    """What each partition of a topic holds now.
+
+    Raises:
+        TopicMissing, KafkaUnavailable.
+    """
+    try:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        if found.error is not None:
+            raise TopicMissing(f"topic {topic}: {found.error.str()}; `generals topics create` makes it")
+        return {
+            number: Range(*consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S))
+            for number in sorted(found.partitions)
+        }
+    except KafkaException as error:
+        raise KafkaUnavailable(f"reading the offsets of {topic}: {error.args[0].str()}") from error
+
+
+def committed(kafka: KafkaSettings, group: str, topic: str, partitions: list[int]) -> dict[int, int]:
+    """The offsets that a group has committed; a partition without one is left out."""
+    consumer = make_consumer(kafka, group_id=group)
+    try:
+        found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"reading what group {group} committed: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+    return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+
+
+def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> Iterator[Message]:
+    """Every record of the ranges, each partition in order.
+
+    Raises:
+        KafkaUnavailable: nothing came for a minute though records are left, or the broker refused.
+    """
+    left = {number: span for number, span in ranges.items() if len(span)}
+    consumer.assign([TopicPartition(topic, number, span.first) for number, span in left.items()])
+    waited = 0.0
+    while left:
+        messages = consumer.consume(FETCH_RECORDS, 1.0)
+        waited = 0.0 if messages else waited + 1.0
+        if waited > STALLED_S:
+            raise KafkaUnavailable(f"{topic}: no record for {STALLED_S:.0f} s though {len(left)} partitions have some")
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                raise KafkaUnavailable(f"{topic}: {error.str()}")
+            number, offset = message.partition() or 0, message.offset() or 0
+            if number not in left or offset >= left[number].end:
+                continue
+            if offset + 1 >= left[number].end:
+                del left[number]
+            yield message
+    consumer.unassign()

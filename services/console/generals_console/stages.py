@@ -1,0 +1,54 @@
+"""The stages of the pipeline as the demo sees them: one reading of every service's metrics, and what it says."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from generals_console.scrape import Scrape, scrape
+
+STAGES = ("emitted", "collected", "archived", "inserted")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Counters of all services at one moment. Counts are experiences where not said otherwise."""
+
+    at_s: float
+    ticks: int = 0
+    games_running: int = 0
+    games_finished: int = 0
+    collected: int = 0
+    archived: int = 0
+    inserted: int = 0
+    trainer_steps: int = 0
+    loss: float = 0.0
+    rejected: int = 0
+    collector_lag: int = 0
+    services: Mapping[str, Scrape] = field(default_factory=dict)
+
+
+def read_stages(ports: Mapping[str, int]) -> Reading:
+    """Scrape all services once; one that is not up yet counts nothing."""
+    services = {name: scrape(port) for name, port in ports.items()}
+    engine, collector = services["engine"], services["collector"]
+    writer, trainer = services["writer"], services["trainer"]
+    return Reading(
+        at_s=time.monotonic(),
+        ticks=int(engine.total("generals_ticks_total")),
+        games_running=int(engine.total("generals_games_running")),
+        games_finished=int(engine.total("generals_games_finished_total")),
+        collected=int(collector.total("generals_experiences_total")),
+        archived=int(writer.total("generals_archived_experiences_total")),
+        inserted=int(trainer.total("generals_buffer_inserted_total")),
+        trainer_steps=int(trainer.total("generals_trainer_steps_total")),
+        loss=trainer.total("generals_trainer_loss"),
+        rejected=int(collector.total("generals_validation_failures_total")),
+        services=services,
+    )
+
+
+def rate(before: Reading, after: Reading, name: str) -> float:
+    """Growth of a counter per second between two readings."""
+    seconds = after.at_s - before.at_s
+    grown = float(getattr(after, name) - getattr(before, name))
+    return max(0.0, grown / seconds) if seconds > 0 else 0.0

@@ -1,0 +1,100 @@
+"""`generals topics`: create, list, lag."""
+
+from dataclasses import asdict, dataclass
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from generals_console.ranges import TIMEOUT_S, Range, whole_log
+from generals_runtime.kafka import KafkaUnavailable, make_admin, make_consumer
+from generals_runtime.settings import KafkaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic of the contract as it is on the cluster; None where it does not exist."""
+
+    name: str
+    purpose: str
+    partitions: int | None
+    records: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLag:
+    """How far a group is behind in one partition. `committed` is None if it has committed nothing."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    lag: int
+
+
+def list_topics(kafka: KafkaSettings) -> list[TopicState]:
+    """The five topics, those that are missing too."""
+    consumer = make_consumer(kafka, group_id="generals-console")
+    try:
+        present = consumer.list_topics(timeout=TIMEOUT_S).topics
+        states = []
+        for spec in kafka.topics():
+            ranges = whole_log(consumer, spec.name) if spec.name in present else None
+            states.append(
+                TopicState(
+                    spec.name,
+                    spec.purpose,
+                    len(ranges) if ranges is not None else None,
+                    sum(map(len, ranges.values())) if ranges is not None else None,
+                )
+            )
+    except KafkaException as error:
+        raise KafkaUnavailable(f"Kafka at {kafka.bootstrap_servers} does not answer: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+    return states
+
+
+def group_lags(kafka: KafkaSettings) -> list[GroupLag]:
+    """The lag of every group on the deployment's topics."""
+    admin = make_admin(kafka)
+    names = {spec.name for spec in kafka.topics()}
+    consumer = make_consumer(kafka, group_id="generals-console")
+    ends: dict[str, dict[int, Range]] = {}
+    lags = []
+    try:
+        for group in _groups(admin):
+            for tp in _offsets(admin, group):
+                if tp.topic not in names:
+                    continue
+                if tp.topic not in ends:
+                    ends[tp.topic] = whole_log(consumer, tp.topic)
+                span = ends[tp.topic][tp.partition]
+                at = tp.offset if tp.offset >= 0 else None
+                behind = max(0, span.end - (at if at is not None else span.first))
+                lags.append(GroupLag(group, tp.topic, tp.partition, at, span.end, behind))
+    finally:
+        consumer.close()
+    return sorted(lags, key=lambda lag: (lag.group, lag.topic, lag.partition))
+
+
+def _groups(admin: AdminClient) -> list[str]:
+    try:
+        listed = admin.list_consumer_groups(request_timeout=TIMEOUT_S).result(TIMEOUT_S)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"listing the consumer groups: {error.args[0].str()}") from error
+    return sorted(group.group_id for group in listed.valid)
+
+
+def _offsets(admin: AdminClient, group: str) -> list[TopicPartition]:
+    futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S)
+    try:
+        found = futures[group].result(TIMEOUT_S).topic_partitions
+    except KafkaException as error:
+        raise KafkaUnavailable(f"reading the offsets of group {group}: {error.args[0].str()}") from error
+    return list(found or [])
+
+
+def as_json(rows: list[TopicState] | list[GroupLag]) -> list[dict[str, object]]:
+    """The rows as plain objects."""
+    return [asdict(row) for row in rows]
