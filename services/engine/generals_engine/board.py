@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from generals_schemas import tiles
 from numpy.typing import NDArray
+
+from generals_schemas import tiles
 
 Owners: TypeAlias = NDArray[np.int8]
 Kinds: TypeAlias = NDArray[np.uint8]

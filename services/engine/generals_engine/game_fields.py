@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
-
 from generals_engine.rules import NEWEST_RULES, OLDEST_RULES
+from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
 
 Pair: TypeAlias = tuple[int, int]
 
-MOST_UNITS = 2**31 - 1
-MOST_TICKS = 2**31 - 1
+ANY = 2**31 - 1
+"""Bounds numbers that are checked, or not used, elsewhere."""
+MOST_UNITS = 10_000_000
+"""Of one tile at the start: so few that sums of them fit four bytes."""
 
 
 class MalformedGame(ValueError):
@@ -54,7 +55,7 @@ class Fields:
             return None
         teams = self._list("teams")
         self._one_a_player("teams", teams)
-        return tuple(self._number(team, f"teams[{index}]", -MOST_UNITS, MOST_UNITS) for index, team in enumerate(teams))
+        return tuple(self._number(team, f"teams[{index}]", -ANY, ANY) for index, team in enumerate(teams))
 
     def terrain(self, field: str, *, optional: bool = False) -> tuple[int, ...]:
         """Tiles of a kind. No tile may be of two kinds."""
@@ -163,7 +164,7 @@ class Fields:
         return value if isinstance(value, bool) else self._number(value, field, 0, 1)
 
     def _tile(self, value: object, field: str) -> int:
-        tile = self._number(value, field, -MOST_UNITS, MOST_UNITS)
+        tile = self._number(value, field, -ANY, ANY)
         if not 0 <= tile < self.width * self.height:
             raise MalformedGame(field, f"is tile {tile}, off a board of {self.width} x {self.height}")
         return tile
@@ -176,13 +177,13 @@ class Fields:
         return tile
 
     def _player(self, value: object, field: str) -> int:
-        player = self._number(value, field, -MOST_UNITS, MOST_UNITS)
+        player = self._number(value, field, -ANY, ANY)
         if not 0 <= player < self.players:
             raise MalformedGame(field, f"is player {player}; there are {self.players}, counted from 0")
         return player
 
     def _tick(self, value: object, field: str) -> int:
-        return self._number(value, field, 0, MOST_TICKS)
+        return self._number(value, field, 0, ANY)
 
 
 def _name(value: object) -> str:

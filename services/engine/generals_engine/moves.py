@@ -72,16 +72,16 @@ def _priority(board: Board, move: Move) -> tuple[bool, bool, int]:
 
 
 def _chained(ranked: list[Move]) -> list[Move]:
-    """Repeatedly the first move onto whose source nobody else is about to move; in a ring, the first."""
+    """Repeatedly the first move whose source no other pending move enters; in a ring, the first of all."""
     pending, done = list(ranked), []
     while pending:
-        free = next((move for move in pending if not _is_awaited(move, pending)), pending[0])
+        free = next((move for move in pending if not _waits(move, pending)), pending[0])
         pending.remove(free)
         done.append(free)
     return done
 
 
-def _is_awaited(move: Move, pending: Sequence[Move]) -> bool:
+def _waits(move: Move, pending: Sequence[Move]) -> bool:
     """Whether another pending move enters this one's source. Two that swap head on do not wait for each other."""
     return any(other.target == move.source and other.source != move.target for other in pending if other is not move)
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from generals_schemas import tiles
 
 from generals_engine import rules
 from generals_engine.board import Board
 from generals_engine.game_fields import Fields, MalformedGame
 from generals_engine.moves import Move, can_take
 from generals_engine.rules import GameState, StepEvents
+from generals_schemas import tiles
 
 HASH_EVERY = 50
 MOUNTAIN_OWNER, OBSTACLE_OWNER = -2, -5
@@ -114,7 +114,7 @@ def load(path: Path) -> RecordedGame:
     """
     try:
         record = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedGame("file", f"is not JSON ({error})") from error
     return parse(record)
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from generals_schemas import actions, tiles
-from generals_schemas.records import Capture, EndReason
 from numpy.typing import NDArray
 
 from generals_engine.board import NOBODY, Armies, Board, Kinds, Owners, last_team
 from generals_engine.moves import Move, can_take, execute_all
+from generals_schemas import actions, tiles
+from generals_schemas.records import Capture, EndReason
 
 OLDEST_RULES, NEWEST_RULES = 5, 18
 
