@@ -1,0 +1,58 @@
+# `make` lists what there is. Needs Python 3.11+, Java 17 and Maven; everything else is installed into .venv and .cache.
+PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && break; done || echo python3)
+BIN := .venv/bin
+PACKAGES := schemas client services/runtime services/engine services/collector services/writer services/trainer services/console
+SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format bench up down compose-test learn chaos soak constraints clean
+
+help:            ## list the targets
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 18
+
+setup: .venv/.ready .cache/kafka/.ready    ## install everything into .venv and Kafka's jars into .cache
+
+.venv/.ready: constraints.txt pyproject.toml $(PACKAGES:%=%/pyproject.toml)
+	@echo "installing the packages into .venv (PyTorch is large; a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -r requirements-dev.txt $(PACKAGES:%=-e ./%)
+	@touch $@
+
+.cache/kafka/.ready: infra/kafka/pom.xml
+	@echo "fetching Apache Kafka's jars with Maven"
+	@mvn -q -B -f infra/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.cache/kafka
+	@touch $@
+
+demo: setup      ## run the whole pipeline for a minute and prove that nothing was lost
+	@$(BIN)/generals demo --seconds $(SECONDS)
+
+test: setup      ## the tests: unit, real Kafka, real S3
+	@$(BIN)/python -m pytest
+
+test-slow: setup ## the long tests: many kills, fuzzing, TensorFlow
+	@$(BIN)/python -m pytest -m slow
+
+lint: setup      ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy $(PACKAGES:%=%/generals_*) && $(BIN)/lint-imports
+
+format: setup    ## write the code as ruff wants it
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+bench: setup     ## every figure of the results page, beside its peers
+	@for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+up:              ## docker compose: the whole stack
+	docker compose up -d --build --wait
+
+down:            ## docker compose: stop it, keep the data
+	docker compose down
+
+compose-test: setup  ## bring the stack up, scale it, kill every service, audit
+	@$(BIN)/python -m pytest -m slow tests/e2e
+
+constraints: setup   ## pin what is installed now
+	@$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v '^uv==' > constraints.txt
+
+clean:           ## remove what make setup and the runs made
+	rm -rf .venv .cache runs data
