@@ -189,8 +189,9 @@ def step(
 
     Args:
         moves: at most one a player. Those that are not valid now are dropped.
-        surrenders: players, in order. The first time kills the player; a dead player's second time gives the land away.
-        scheduled: add the second time 50 ticks after the first. Recorded games list both, and so pass False.
+        surrenders: players, in order. It kills the living; the land of the dead is not theirs to give.
+        scheduled: give a surrendered player's land away after 50 ticks. Recorded games list that as a second surrender
+            of the player, and so pass False.
 
     Raises:
         GameOver: the game has ended.
@@ -214,8 +215,13 @@ def advance(
         raise GameOver(f"the game ended at tick {state.tick} ({state.reason}); start another")
     board = _thaw(state)
     due = [player for player, tick in enumerate(state.neutralise_at) if scheduled and tick == state.tick]
-    for player in (*due, *surrenders):
-        _surrender(board, player)
+    for player in due:
+        _give_land_away(board, player)
+    for player in surrenders:
+        if board.alive[player]:
+            board.kill(player)
+        elif not scheduled:
+            _give_land_away(board, player)
     executed = execute_all(board, choose(board))
     idle = 0 if executed and state.tick <= LAST_TICK else state.idle + 1
     stale = idle > IDLE_TICKS or state.tick > LAST_TICK
@@ -264,10 +270,8 @@ def _scores(owners: Owners, armies: Armies, players: int) -> tuple[NDArray[np.in
     return army, land
 
 
-def _surrender(board: Board, player: int) -> None:
-    if board.alive[player]:
-        board.kill(player)
-        return
+def _give_land_away(board: Board, player: int) -> None:
+    """A surrendered player's time is up. Who was captured meanwhile has nothing left to give."""
     general = board.general_of(player)
     if general is None:
         return
