@@ -6,8 +6,10 @@ ArchiveError
 └── LogExpired         the log no longer holds records that the archive still needs
 """
 
+from generals_runtime.errors import OperatorError
 
-class ArchiveError(Exception):
+
+class ArchiveError(OperatorError):
     """Base of all errors of the archive."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_writer.formats.columns import Text
-from generals_writer.formats.entries import Entry
+from generals_writer.formats.entries import Entry, Storable
 
 FORMAT_NAMES = ("parquet", "npz", "tfrecord")
 
@@ -38,7 +38,7 @@ class Format:
 
     name: str
     extension: str
-    write: Callable[[Sequence[Entry], dict[str, Any]], bytes]
+    write: Callable[[Sequence[Storable], dict[str, Any]], bytes]
     read: Callable[[bytes], Iterator[Entry]]
     metadata: Callable[[bytes], dict[str, Any]]
     keys: Callable[[bytes], Keys]

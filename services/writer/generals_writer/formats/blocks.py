@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from generals_schemas.records import ExperienceBatch, PolicyRef, Source
 from generals_writer.formats.columns import Block, ColumnData, Masked, Text
 from generals_writer.formats.configs import Configs
-from generals_writer.formats.entries import Entry
+from generals_writer.formats.entries import Entry, Storable
 from generals_writer.formats.states import StateReader, state_columns
 
 
-def to_block(entries: Sequence[Entry], configs: Configs) -> Block:
+def to_block(entries: Sequence[Storable], configs: Configs) -> Block:
     """Columns of entries in archive order; configurations not yet in `configs` are added to it."""
     batches = [entry.batch for entry in entries]
     steps = np.array([batch.steps for batch in batches], np.int64)

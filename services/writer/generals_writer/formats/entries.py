@@ -1,13 +1,39 @@
 """Archived batches: what is stored of a record, in which order, cut into which blocks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
+from generals_schemas.codec import unpack_batch
+from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch
 
 BLOCK_ROWS = 32_768
 BLOCK_BYTES = 48 * 1024 * 1024
 """A block is closed when it has this many rows, or this many bytes of states: what a writer holds unpacked."""
+
+
+class Storable(Protocol):
+    """A batch to be stored, perhaps still compressed: `batch` may be costly and is asked for once."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp_ms(self) -> int: ...
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Game, player, chunk."""
+        ...
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def state_bytes(self) -> int:
+        """Of its states when unpacked."""
+        ...
+
+    @property
+    def batch(self) -> ExperienceBatch: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,31 +44,76 @@ class Entry:
     offset: int
     timestamp_ms: int
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return self.batch.game_id, self.batch.player, self.batch.chunk
 
-def archive_order(entries: Iterable[Entry]) -> list[Entry]:
+    @property
+    def steps(self) -> int:
+        return self.batch.steps
+
+    @property
+    def state_bytes(self) -> int:
+        return self.batch.armies.nbytes + self.batch.bits.nbytes + self.batch.scalars.nbytes
+
+
+class UnreadableEntry(Exception):
+    """A record with a right checksum whose arrays cannot be unpacked: its producer wrote it so."""
+
+    def __init__(self, offset: int, reason: BadRecord) -> None:
+        super().__init__(f"record {offset}: {reason}")
+        self.offset = offset
+        self.reason = reason
+
+
+class PackedEntry:
+    """As Entry, its arrays compressed until `batch` is asked for."""
+
+    __slots__ = ("_fields", "key", "offset", "state_bytes", "steps", "timestamp_ms")
+
+    def __init__(self, fields: dict[str, Any], offset: int, timestamp_ms: int) -> None:
+        self._fields = fields
+        self.offset = offset
+        self.timestamp_ms = timestamp_ms
+        self.key: tuple[str, int, int] = (fields["game_id"], fields["player"], fields["chunk"])
+        self.steps: int = fields["steps"]
+        tiles = fields["width"] * fields["height"]
+        army = 4 if fields["army_dtype"] == "u4" else 2
+        state = tiles * army + len(fields["planes"]) * ((tiles + 7) // 8) + 4 * len(fields["scalars"])
+        self.state_bytes: int = (self.steps + 1) * state
+
+    @property
+    def batch(self) -> ExperienceBatch:
+        """Raises UnreadableEntry if the arrays are not of the size that the fields say."""
+        try:
+            return unpack_batch(self._fields)
+        except BadRecord as error:
+            raise UnreadableEntry(self.offset, error) from error
+
+
+S = TypeVar("S", bound=Storable)
+
+
+def archive_order(entries: Iterable[S]) -> list[S]:
     """As rows are stored: by game, player, chunk."""
-    return sorted(entries, key=lambda e: (e.batch.game_id, e.batch.player, e.batch.chunk, e.offset))
+    return sorted(entries, key=lambda entry: (entry.key, entry.offset))
 
 
-def log_order(entries: Iterable[Entry]) -> list[Entry]:
+def log_order(entries: Iterable[S]) -> list[S]:
     """As records came."""
-    return sorted(entries, key=lambda e: e.offset)
+    return sorted(entries, key=lambda entry: entry.offset)
 
 
-def blocks_of(
-    entries: Sequence[Entry], *, rows: int = BLOCK_ROWS, state_bytes: int = BLOCK_BYTES
-) -> Iterator[list[Entry]]:
+def blocks_of(entries: Iterable[S], *, rows: int = BLOCK_ROWS, state_bytes: int = BLOCK_BYTES) -> Iterator[list[S]]:
     """Cut entries, already in archive order, into runs of a block each. A batch is never cut."""
-    run: list[Entry] = []
+    run: list[S] = []
     run_rows = run_bytes = 0
     for entry in entries:
-        batch = entry.batch
-        size = batch.armies.size + batch.bits.size + batch.scalars.nbytes
-        if run and (run_rows + batch.steps > rows or run_bytes + size > state_bytes):
+        if run and (run_rows + entry.steps > rows or run_bytes + entry.state_bytes > state_bytes):
             yield run
             run, run_rows, run_bytes = [], 0, 0
         run.append(entry)
-        run_rows += batch.steps
-        run_bytes += size
+        run_rows += entry.steps
+        run_bytes += entry.state_bytes
     if run:
         yield run

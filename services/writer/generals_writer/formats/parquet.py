@@ -31,7 +31,7 @@ from generals_writer.formats.columns import (
     Text,
 )
 from generals_writer.formats.configs import Configs
-from generals_writer.formats.entries import Entry, archive_order, blocks_of
+from generals_writer.formats.entries import Entry, Storable, archive_order, blocks_of
 
 COMPRESSION_LEVEL = 1
 METADATA_KEY = b"generals"
@@ -64,7 +64,7 @@ SCHEMA = pa.schema(
 )
 
 
-def write(entries: Sequence[Entry], metadata: dict[str, Any]) -> bytes:
+def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
     """An object with these entries; `metadata` (JSON) goes into the footer under `generals`, configurations added.
 
     The same entries and metadata give the same bytes for the same version of pyarrow.

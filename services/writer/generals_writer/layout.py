@@ -1,0 +1,65 @@
+"""The names of everything in an archive. Nothing here is ever renamed: readers, writers and claims rely on them.
+
+    topic=T/year=Y/month=M/day=D/hour=H/T-<partition>-<first offset>.<extension>    experiences, by hour of record time
+    _segments/T/<partition>/beginning.json                                           where the first claim begins
+    _segments/T/<partition>/<first offset>.json                                      claims
+    _seals/T/<partition>/<first offset>.json                                         what was stored of each claim
+
+Names that begin with an underscore are skipped by Hive-style readers (pyarrow, DuckDB's globs by extension, Spark).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+HOUR_MS = 3_600_000
+CLAIMS = "_segments/"
+SEALS = "_seals/"
+OFFSET_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogPartition:
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+
+def hour_of(timestamp_ms: int) -> int:
+    """The hour that a record belongs to, in hours since 1970. A record without a time is of hour 0."""
+    return max(0, timestamp_ms) // HOUR_MS
+
+
+def hour_folder(topic: str, hour: int) -> str:
+    """The folder of an hour, with its slash."""
+    at = datetime.fromtimestamp(hour * 3600, UTC)
+    return f"topic={topic}/year={at.year:04d}/month={at.month:02d}/day={at.day:02d}/hour={at.hour:02d}/"
+
+
+def object_key(log: LogPartition, first: int, hour: int, extension: str) -> str:
+    return f"{hour_folder(log.topic, hour)}{log.topic}-{log.number}-{first:0{OFFSET_DIGITS}d}.{extension}"
+
+
+def claims_folder(log: LogPartition) -> str:
+    return f"{CLAIMS}{log.topic}/{log.number}/"
+
+
+def claim_key(log: LogPartition, first: int) -> str:
+    return f"{claims_folder(log)}{first:0{OFFSET_DIGITS}d}.json"
+
+
+def beginning_key(log: LogPartition) -> str:
+    return f"{claims_folder(log)}beginning.json"
+
+
+def seal_key(log: LogPartition, first: int) -> str:
+    return f"{SEALS}{log.topic}/{log.number}/{first:0{OFFSET_DIGITS}d}.json"
+
+
+def parse_claim_key(key: str) -> tuple[LogPartition, int] | None:
+    """The partition and first offset that a claim's or seal's name says; None for another name."""
+    parts = key.split("/")
+    if len(parts) != 4 or f"{parts[0]}/" not in (CLAIMS, SEALS) or not parts[3].endswith(".json"):
+        return None
+    number, first = parts[2], parts[3].removesuffix(".json")
+    return (LogPartition(parts[1], int(number)), int(first)) if number.isdigit() and first.isdigit() else None
