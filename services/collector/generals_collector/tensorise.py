@@ -1,0 +1,159 @@
+"""One chunk in, the experiences of each of its players out: the collector's whole work, without Kafka."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_collector.rewards import Reward, gather_facts, get_reward
+from generals_collector.rewards.declaration import Scores
+from generals_collector.survey import Survey, survey
+from generals_collector.validation import validate, validate_rewards
+from generals_collector.views import player_view
+from generals_schemas.encodings import Encoding, get_encoding
+from generals_schemas.records import End, ExperienceBatch, Source, TransitionChunk
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """How experiences are made: an encoding, a reward, their parameters. Made by `recipe`, once a configuration.
+
+    encoding_params, reward_params: those that differ from the defaults.  weights: all of the reward's, in order.
+    version: a short hash of the configuration, written into every batch.
+    """
+
+    encoding: Encoding
+    encoding_params: Mapping[str, float]
+    reward: Reward
+    reward_params: Mapping[str, float]
+    weights: NDArray[np.float64]
+    version: str = ""
+
+
+def recipe(
+    *,
+    encoding: str = "nine_planes",
+    encoding_params: Mapping[str, float] | None = None,
+    reward: str = "standard",
+    reward_params: Mapping[str, float] | None = None,
+    version: str = "",
+) -> Recipe:
+    """The recipe of a configuration.
+
+    Raises:
+        KeyError: no such encoding or reward.
+        ValueError: a parameter that these do not have, or that is not finite.
+    """
+    chosen, scoring = get_encoding(encoding), get_reward(reward)
+    overrides, weights = dict(encoding_params or {}), dict(reward_params or {})
+    complete = chosen.with_params(overrides)
+    for name, value in complete.items():
+        if not np.isfinite(value):
+            raise ValueError(f"encoding {encoding}: parameter {name} is {value}, must be a finite number")
+    return Recipe(
+        encoding=chosen,
+        encoding_params={k: float(v) for k, v in sorted(overrides.items()) if v != chosen.params[k]},
+        reward=scoring,
+        weights=scoring.parameters(weights),
+        reward_params=scoring.changed(weights),
+        version=version,
+    )
+
+
+def experiences(chunk: TransitionChunk, source: Source, how: Recipe) -> list[ExperienceBatch]:
+    """Validate a decoded chunk and make its batches: one for each player alive before its first tick, in order.
+
+    `source`: the chunk's coordinates; index and count are set here.
+
+    Raises:
+        BadRecord: the chunk, or a reward that comes out of it, is not allowed.
+    """
+    validate(chunk)
+    batches = tensorise(chunk, source, how)
+    for batch in batches:
+        validate_rewards(batch)
+    return batches
+
+
+def tensorise(chunk: TransitionChunk, source: Source, how: Recipe) -> list[ExperienceBatch]:
+    """As `experiences`, for a chunk that is known to be valid."""
+    found = survey(chunk)
+    scores = how.reward.evaluate(gather_facts(chunk, found), how.weights)
+    lives = steps_lived(chunk)
+    columns = _Columns(chunk, scores)
+    return [
+        _batch(chunk, found, columns, player, steps, how, _place(source, index, len(lives)))
+        for index, (player, steps) in enumerate(lives)
+    ]
+
+
+def steps_lived(chunk: TransitionChunk) -> list[tuple[int, int]]:
+    """(player, N) of each player alive before the first tick: N counts the tick in which it dies, if it does."""
+    alive = chunk.alive.tolist()
+    lives = []
+    for player in range(chunk.players):
+        bit = 1 << player
+        if not alive[0] & bit:
+            continue
+        steps = chunk.ticks if alive[-1] & bit else next(t for t, bits in enumerate(alive) if not bits & bit)
+        lives.append((player, steps))
+    return lives
+
+
+def _place(source: Source, index: int, count: int) -> Source:
+    return Source(source.topic, source.topic_id, source.partition, source.offset, index, count)
+
+
+class _Columns:
+    """A chunk's `[T, P]` arrays turned to `[P, T]`, so that a player's are one piece."""
+
+    def __init__(self, chunk: TransitionChunk, scores: Scores) -> None:
+        self.actions = np.ascontiguousarray(chunk.actions.T)
+        self.rewards = scores.T.astype(np.float32, order="C")
+        self.log_probs = None if chunk.log_probs is None else np.ascontiguousarray(chunk.log_probs.T)
+
+
+def _batch(
+    chunk: TransitionChunk,
+    found: Survey,
+    columns: _Columns,
+    player: int,
+    steps: int,
+    how: Recipe,
+    source: Source,
+) -> ExperienceBatch:
+    view = player_view(chunk, found, player, steps)
+    return ExperienceBatch(
+        game_id=chunk.game_id,
+        chunk=chunk.chunk,
+        player=player,
+        first_tick=chunk.first_tick,
+        width=chunk.width,
+        height=chunk.height,
+        encoding=how.encoding.name,
+        encoding_params=dict(how.encoding_params),
+        reward=how.reward.name,
+        reward_params=dict(how.reward_params),
+        policy=chunk.policies[player],
+        config_version=how.version,
+        planes=view.planes,
+        scalar_names=(),
+        armies=view.armies,
+        bits=view.bits,
+        scalars=np.empty((steps + 1, 0), np.float32),
+        actions=columns.actions[player, :steps],
+        rewards=columns.rewards[player, :steps],
+        log_probs=None if columns.log_probs is None else columns.log_probs[player, :steps],
+        end=_end(chunk, player, steps),
+        source=source,
+    )
+
+
+def _end(chunk: TransitionChunk, player: int, steps: int) -> End:
+    died = not (int(chunk.alive[steps]) >> player) & 1
+    if died:
+        return "terminated"
+    if chunk.outcome is None:
+        return "none"
+    return "truncated" if chunk.outcome.truncated else "terminated"
