@@ -1,5 +1,6 @@
 """Fixtures of all tests: a real Kafka, fresh topics, a real S3 server, and a seed that is told when a test fails.
 
+Where S3 comes from: GENERALS_TEST_S3_ENDPOINT (with AWS_* credentials), versitygw on PATH, else moto's server.
 Where Kafka comes from, the first that applies: GENERALS_KAFKA__BOOTSTRAP_SERVERS, the embedded jars, testcontainers.
 With none of them the tests that need it fail and say what to install: a skipped proof proves nothing.
 """
@@ -9,19 +10,26 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import boto3
 import pytest
 
-from generals_runtime.broker import BrokerError, BrokerUnavailable, EmbeddedBroker
+from generals_runtime.broker import BrokerError, BrokerUnavailable, EmbeddedBroker, free_port
 from generals_runtime.kafka import ensure_topics, make_admin
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TOPICS, Topics
 
 SERVERS_VARIABLE = "GENERALS_KAFKA__BOOTSTRAP_SERVERS"
+S3_VARIABLE = "GENERALS_TEST_S3_ENDPOINT"
 SEED_VARIABLE = "GENERALS_TEST_SEED"
 FAST_START = ("-XX:TieredStopAtLevel=1",)
 IMAGE = "apache/kafka:4.3.0"
@@ -176,5 +184,60 @@ def make_topic(kafka_settings: KafkaSettings) -> Iterator[Callable[..., str]]:
 
 
 def _delete(settings: KafkaSettings, names: list[str]) -> None:
-    for future in make_admin(settings).delete_topics(names, operation_timeout=10).values():
+    admin = make_admin(settings)  # held: a client that is collected takes its requests with it
+    for future in admin.delete_topics(names, operation_timeout=10).values():
         future.result(10)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server's URL."""
+    given = os.environ.get(S3_VARIABLE)
+    if given:
+        yield given
+        return
+    folder, address = tmp_path_factory.mktemp("s3"), f"127.0.0.1:{free_port()}"
+    gateway = shutil.which("versitygw")
+    if gateway is None:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", address.split(":")[1]]
+    else:
+        (folder / "objects").mkdir()
+        command = [gateway, "--quiet", "--port", address, "posix", str(folder / "objects")]
+    environment = {**os.environ, "ROOT_ACCESS_KEY": "test", "ROOT_SECRET_KEY": "test-secret"}
+    with (
+        (folder / "server.log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder) as server,
+    ):
+        try:
+            _wait_for_http(f"http://{address}/", server, folder / "server.log")
+            yield f"http://{address}"
+        finally:
+            server.kill()
+
+
+def _wait_for_http(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - our own http URL
+        except urllib.error.HTTPError as answer:
+            answer.close()  # it refused us: it is up
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"the S3 server did not come up: {log.read_text()[-500:]}", pytrace=False)
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a fresh bucket for `open_store`; AWS_* variables are set for the test."""
+    if not os.environ.get(S3_VARIABLE):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket = f"t{uuid.uuid4().hex[:16]}"
+    region = os.environ.get("AWS_REGION", "us-east-1")
+    boto3.client("s3", endpoint_url=s3_endpoint, region_name=region).create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/archive?endpoint={s3_endpoint}"

@@ -98,15 +98,15 @@ class OrderedProducer:
                 while not self._try(topic, partition, key, value, headers, timestamp_ms, on_delivery):
                     if deadline is not None and time.monotonic() >= deadline:
                         raise QueueFull(f"{len(self)} records wait for a broker; none was taken in {timeout_s:g} s")
-                    self._producer.poll(_POLL_S)
-                self._producer.poll(0)
+                    self._served(self._producer.poll, _POLL_S)
+                self._served(self._producer.poll, 0.0)
             finally:
                 self._sender = None
         self._check()
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Run delivery callbacks. Blocks up to `timeout_s`. Raises DeliveryFailed."""
-        self._producer.poll(timeout_s)
+        self._served(self._producer.poll, timeout_s)
         self._check()
 
     def flush(self, timeout_s: float | None = None) -> int:
@@ -114,7 +114,7 @@ class OrderedProducer:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             # In steps: a signal handler runs between them, and a failure is seen at once.
-            left = self._producer.flush(4 * _POLL_S)
+            left = self._served(self._producer.flush, 4 * _POLL_S)
             self._check()
             if left == 0 or (deadline is not None and time.monotonic() >= deadline):
                 return left
@@ -128,7 +128,7 @@ class OrderedProducer:
             left = len(self._producer)
         if left:
             self._producer.purge()
-            self._producer.flush(1.0)
+            self._served(self._producer.flush, 1.0)
         return left
 
     def __enter__(self) -> OrderedProducer:
@@ -138,6 +138,14 @@ class OrderedProducer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _served(self, serve: Callable[[float], int], timeout_s: float) -> int:
+        """Run callbacks by `poll` or `flush`, which raise a fatal error over and over."""
+        try:
+            return serve(timeout_s)
+        except KafkaException as error:
+            self._fail(f"{error.args[0].name()}: {error.args[0].str()}")
+            return len(self._producer)
 
     def _try(
         self,

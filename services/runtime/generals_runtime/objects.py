@@ -1,0 +1,109 @@
+"""Objects by key, in a folder or in S3: put, get, head, list, delete.
+
+Unusual: `put` refuses to overwrite unless asked to. Exactly-once rests on that refusal, so it is atomic in both stores:
+readers see a whole object or none, and of two writers one gets AlreadyExists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from generals_runtime.object_errors import (
+    AlreadyExists,
+    NotFound,
+    StoreError,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
+
+__all__ = [
+    "AlreadyExists",
+    "NotFound",
+    "ObjectInfo",
+    "ObjectStore",
+    "StoreError",
+    "StoreFull",
+    "StoreRefused",
+    "StoreUnavailable",
+    "check_key",
+    "open_store",
+]
+
+_KEY = re.compile(r"[A-Za-z0-9!_.*'()=,@+~%:-]+(/[A-Za-z0-9!_.*'()=,@+~%:-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    key: str
+    size: int
+    modified_ms: int
+
+
+class ObjectStore(Protocol):
+    """Safe to use from several threads and by several processes at once."""
+
+    @property
+    def url(self) -> str:
+        """Where this is; without credentials."""
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = True) -> None:
+        """Store `data` durably under `key`. With `if_absent` raises AlreadyExists instead of overwriting."""
+
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises NotFound."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """What is known about an object. Raises NotFound."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, in the order of their keys."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+
+def check_key(key: str) -> str:
+    """Keys are relative paths that mean the same in a folder and in S3."""
+    if not _KEY.fullmatch(key) or any(part in (".", "..", ".tmp") for part in key.split("/")) or len(key) > 1000:
+        raise StoreRefused(f"{key!r} is no key: it must be a relative path of plain characters without . and ..")
+    return key
+
+
+def open_store(url: str | Path) -> ObjectStore:
+    """A path or `file://` URL opens a folder, `s3://bucket/prefix` a bucket.
+
+    `?endpoint=http://host:port` (else AWS_ENDPOINT_URL) names another server than Amazon's, `&region=` its region.
+    """
+    from generals_runtime.local_store import LocalStore
+
+    if isinstance(url, Path) or "://" not in url:
+        return LocalStore(Path(url))
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise StoreRefused(f"{url}: a file URL has three slashes, file:///folder")
+        return LocalStore(Path(unquote(parts.path)))
+    if parts.scheme != "s3":
+        raise StoreRefused(f"{url}: must be a path, file:///folder or s3://bucket/prefix")
+    return _open_s3(url)
+
+
+def _open_s3(url: str) -> ObjectStore:
+    from generals_runtime.s3_store import S3Store
+
+    parts = urlsplit(url)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    unknown = sorted(set(query) - {"endpoint", "region"})
+    if unknown or not parts.netloc or "@" in parts.netloc:
+        wrong = f"unknown {', '.join(unknown)}" if unknown else "no bucket, or credentials in the URL"
+        raise StoreRefused(f"{url}: {wrong}; the form is s3://bucket/prefix?endpoint=http://host:port&region=name")
+    last = {name: values[-1] for name, values in query.items()}
+    return S3Store(
+        parts.netloc, unquote(parts.path).strip("/"), endpoint=last.get("endpoint"), region=last.get("region")
+    )
