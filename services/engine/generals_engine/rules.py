@@ -189,9 +189,8 @@ def step(
 
     Args:
         moves: at most one a player. Those that are not valid now are dropped.
-        surrenders: players, in order. It kills the living; the land of the dead is not theirs to give.
-        scheduled: give a surrendered player's land away after 50 ticks. Recorded games list that as a second surrender
-            of the player, and so pass False.
+        surrenders: players, in order. The first time kills the player; a dead player's second time gives the land away.
+        scheduled: add the second time 50 ticks after the first. Recorded games list both, and so pass False.
 
     Raises:
         GameOver: the game has ended.
@@ -215,12 +214,10 @@ def advance(
         raise GameOver(f"the game ended at tick {state.tick} ({state.reason}); start another")
     board = _thaw(state)
     due = [player for player, tick in enumerate(state.neutralise_at) if scheduled and tick == state.tick]
-    for player in due:
-        _give_land_away(board, player)
-    for player in surrenders:
+    for player in (*due, *surrenders):
         if board.alive[player]:
             board.kill(player)
-        elif not scheduled:
+        else:
             _give_land_away(board, player)
     executed = execute_all(board, choose(board))
     idle = 0 if executed and state.tick <= LAST_TICK else state.idle + 1

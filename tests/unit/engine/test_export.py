@@ -35,7 +35,8 @@ class Recorder:
             if rules.is_over(before):
                 return
             taken = [choose(before, player) if lives else actions.DEAD for player, lives in enumerate(before.alive)]
-            after, _ = rules.step(before, rules.moves_of(before, taken), surrenders.get(before.tick, []))
+            leaving = [player for player in surrenders.get(before.tick, []) if before.alive[player]]
+            after, _ = rules.step(before, rules.moves_of(before, taken), leaving)
             self.boards.append(after)
             self.actions.append(taken)
 

@@ -242,15 +242,7 @@ def test_a_surrendered_player_can_be_captured_without_a_second_death() -> None:
     assert "a" in picture(state)
 
 
-def test_a_dead_players_surrender_changes_nothing() -> None:
-    state, _ = idle(draw("A1 a5 B1 C1"), 1, surrenders=[0])
-    again, (events,) = idle(state, 1, surrenders=[0])
-    assert events.deaths == ()
-    assert events.neutralised == ()
-    assert picture(again) == tidy("A2 a5 B2 C2")
-
-
-def test_in_recordings_the_second_surrender_gives_the_land_away_whenever_it_comes() -> None:
+def test_a_second_surrender_gives_the_land_away_whenever_it_comes() -> None:
     state, _ = rules.step(draw("A1 a5 B1 C1"), [], [0], scheduled=False)
     state, events = rules.step(state, [], [0], scheduled=False)
     assert events.neutralised == (0,)
