@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from generals_schemas.records import Memory, Outcome, PolicyRef, TransitionChunk
+from generals_schemas.records import Armies, Memory, Outcome, PolicyRef, TransitionChunk
 
 PLAIN, CITY, GENERAL, MOUNTAIN, OBSTACLE = 0, 1, 2, 3, 4
 SWAMP, SWAMP_CITY, SWAMP_GENERAL, DESERT, DESERT_CITY, DESERT_GENERAL = 5, 6, 7, 8, 9, 10
@@ -98,7 +98,7 @@ def _boards(
     return tiles, armies
 
 
-def _memory(rng: Generator, tiles: NDArray[np.uint8], armies: NDArray[np.uint16 | np.uint32], players: int) -> Memory:
+def _memory(rng: Generator, tiles: NDArray[np.uint8], armies: Armies, players: int) -> Memory:
     seen = rng.random((players, tiles.size)) < 0.5
     return Memory(
         tiles=np.where(seen, tiles, 255).astype(np.uint8),

@@ -79,9 +79,9 @@ def experiences(chunk: TransitionChunk, source: Source, how: Recipe) -> list[Exp
 def tensorise(chunk: TransitionChunk, source: Source, how: Recipe) -> list[ExperienceBatch]:
     """As `experiences`, for a chunk that is known to be valid."""
     found = survey(chunk)
-    scores = how.reward.evaluate(gather_facts(chunk, found), how.weights)
     lives = steps_lived(chunk)
-    columns = _Columns(chunk, scores)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it, validate_rewards rejects
+        columns = _Columns(chunk, how.reward.evaluate(gather_facts(chunk, found), how.weights))
     return [
         _batch(chunk, found, columns, player, steps, how, _place(source, index, len(lives)))
         for index, (player, steps) in enumerate(lives)
