@@ -21,18 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_engine.board import NOBODY, Armies, Board, Kinds, Owners, last_team
+from generals_engine.growth import grow
 from generals_engine.moves import Move, can_take, execute_all
 from generals_schemas import actions, tiles
 from generals_schemas.records import Capture, EndReason
 
 OLDEST_RULES, NEWEST_RULES = 5, 18
 
-FIRST_WITH_BARREN_CITIES = 6
-"""Below this rules version, neutral cities grow again up to `CITY_REGROWS_BELOW`."""
-CITY_REGROWS_BELOW = 40
-
-STRUCTURES_GROW_EVERY = 2
-LAND_GROWS_EVERY = 50
 SURRENDER_TICKS = 50
 """How long a surrendered player's land stays theirs."""
 IDLE_TICKS = 2_000
@@ -226,7 +221,7 @@ def advance(
     if stale:
         _kill_all_but_strongest(board)
     board.tick += 1
-    _grow(board)
+    grow(board)
     after = _freeze(state, board, idle=idle, surrendered=surrenders)
     return _with_result(after, board.winning_team, stalemate=stale and undecided), _events(state.tick, board, executed)
 
@@ -290,34 +285,6 @@ def _kill_all_but_strongest(board: Board) -> None:
     living = [player for player, lives in enumerate(board.alive) if lives]
     for player in sorted(living, key=lambda player: (army[player], land[player], player))[:-1]:
         board.kill(player)
-
-
-def _grow(board: Board) -> None:
-    """Growth after the clock went on: structures on even ticks, all land on every fiftieth."""
-    owned = board.owners != NOBODY
-    if board.tick % STRUCTURES_GROW_EVERY == 0:
-        growing = owned & tiles.IS_STRUCTURE[board.kinds]
-        if board.rules_version < FIRST_WITH_BARREN_CITIES:
-            growing |= ~owned & tiles.IS_CITY[board.kinds] & (board.armies < CITY_REGROWS_BELOW)
-        board.armies[growing] += 1
-        _wither(board, _SWAMPS)
-    if board.tick % LAND_GROWS_EVERY == 0:
-        board.armies[board.owners != NOBODY] += 1
-        _wither(board, _DESERTS)
-
-
-_SWAMPS = tiles.kinds_where(tiles.SWAMP, tiles.SWAMP_CITY, tiles.SWAMP_GENERAL)
-_DESERTS = tiles.kinds_where(tiles.DESERT, tiles.DESERT_CITY, tiles.DESERT_GENERAL)
-
-
-def _wither(board: Board, terrain: NDArray[np.bool_]) -> None:
-    """Owned tiles of the terrain `[16]` lose a unit; where none is left, the tile is nobody's."""
-    losing = (board.owners != NOBODY) & terrain[board.kinds]
-    board.armies[losing] -= 1
-    for tile in np.flatnonzero(losing & (board.armies <= 0)):
-        board.armies[tile] = 0
-        board.owners[tile] = NOBODY
-        board.make_city(int(tile))
 
 
 def _thaw(state: GameState) -> Board:
