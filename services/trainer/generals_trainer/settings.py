@@ -62,3 +62,28 @@ class TrainerSettings(ServiceSettings):
 
     replay: ReplaySettings = ReplaySettings()
     learner: LearnerSettings = LearnerSettings()
+    policy: str = Field(
+        default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name its versions are published under"
+    )
+    group: str = Field(default="trainer", min_length=1, description="consumer group; ranks of one job share it")
+    run_dir: Path = Field(default=Path("runs/trainer"), description="checkpoint, status.json, history, TensorBoard")
+    objects: str | None = Field(default=None, description="store of published policies; none: run_dir/policies")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int | None = Field(default=1, ge=1, description="torch's on CPU; none: as many as cores")
+    seed: int = Field(default=0, ge=0)
+    samples_per_insert: float | None = Field(
+        default=1.0, gt=0, description="samples drawn for each experience inserted; none: both run free"
+    )
+    max_staleness: int | None = Field(
+        default=None, ge=0, description="own experiences made by a version further behind than this are left out"
+    )
+    read_ahead: int = Field(default=20_000, ge=1, description="experiences read and not yet inserted, at most")
+    max_steps: int | None = Field(default=None, ge=1, description="end after so many updates")
+    checkpoint_every_s: float = Field(default=60.0, gt=0)
+    publish_every_s: float | None = Field(default=None, gt=0, description="none: publishes nothing")
+    log_every_s: float = Field(default=5.0, gt=0)
+    tensorboard: bool = False
+
+    @property
+    def object_store(self) -> str:
+        return self.objects if self.objects is not None else str(self.run_dir / "policies")

@@ -1,0 +1,133 @@
+"""Reads the experiences topic in a thread of its own, so that fetching and decoding never wait for the learner.
+
+What is read ahead is bounded in steps. Positions are the trainer's business: only it knows what it has inserted. The
+group's committed offsets are a hint for operators (lag) and for a start without a checkpoint.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from generals_client.positions import Position
+from generals_client.reader import Delivered, ReaderStats, RecordReader, Start
+
+POLL_S = 0.1
+FETCH_RECORDS = 64
+
+
+class FeedFailed(Exception):
+    """The reading thread ended with an error; its cause is chained."""
+
+
+class Feed:
+    """Starts reading when made. `take` hands out records in the order they were read."""
+
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: str,
+        group: str,
+        topic: str,
+        start: Start,
+        read_ahead: int,
+        client_config: Mapping[str, Any],
+    ) -> None:
+        """read_ahead: steps read and not yet taken, at most (but always one fetch)."""
+        self._reader = RecordReader(
+            bootstrap_servers=bootstrap_servers,
+            group=group,
+            topic=topic,
+            start=start,
+            follow=True,
+            client_config=client_config,
+        )
+        self._read_ahead = read_ahead
+        self._queue: deque[Delivered] = deque()
+        self._waiting = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._commits: list[Position] | None = None
+        self._failure: BaseException | None = None
+        self._lag: dict[int, int] = {}
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    def take(self, timeout_s: float) -> Delivered | None:
+        """The next record; None if none comes in time.
+
+        Raises:
+            FeedFailed: reading has failed; what was read before it has been handed out.
+        """
+        with self._changed:
+            if not self._queue:
+                self._changed.wait_for(lambda: self._queue or self._failure, timeout_s)
+            if not self._queue:
+                if self._failure is not None:
+                    raise FeedFailed(f"reading experiences failed: {self._failure}") from self._failure
+                return None
+            record = self._queue.popleft()
+            self._waiting -= record.batch.steps
+            self._changed.notify_all()
+            return record
+
+    @property
+    def stats(self) -> ReaderStats:
+        return self._reader.stats
+
+    @property
+    def assignment(self) -> tuple[int, ...]:
+        """The partitions read now."""
+        return tuple(self._lag)
+
+    def lag(self) -> dict[int, int]:
+        """Records not yet read, by partition, as of the last poll."""
+        return self._lag
+
+    def commit(self, positions: list[Position]) -> None:
+        """Let the group's offsets follow, soon."""
+        with self._changed:
+            self._commits = positions
+
+    def close(self) -> None:
+        """Stop reading, commit what was asked for, leave the group."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_room():
+                self._put(self._reader.poll(POLL_S, FETCH_RECORDS))
+                self._commit()
+            self._commit()
+        except BaseException as error:  # handed to the trainer's thread, which raises it
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+        finally:
+            self._reader.close()
+
+    def _wait_for_room(self) -> bool:
+        with self._changed:
+            while self._waiting >= self._read_ahead and not self._closing:
+                # Not for ever: the consumer must poll now and then, or the group takes it for dead.
+                self._changed.wait(10.0)
+                if self._waiting >= self._read_ahead:
+                    return not self._closing
+            return not self._closing
+
+    def _put(self, records: list[Delivered]) -> None:
+        self._lag = self._reader.lag()
+        if records:
+            with self._changed:
+                self._queue.extend(records)
+                self._waiting += sum(record.batch.steps for record in records)
+                self._changed.notify_all()
+
+    def _commit(self) -> None:
+        with self._changed:
+            positions, self._commits = self._commits, None
+        if positions is not None:
+            self._reader.commit(positions)

@@ -1,0 +1,97 @@
+"""What the trainer says about itself: the log, metrics, `status.json`, `history.jsonl`, TensorBoard."""
+
+import json
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_schemas.records import ExperienceBatch
+
+
+class Returns:
+    """Undiscounted returns of players' games, from those seen from their first chunk to their end."""
+
+    def __init__(self, window: int = 500) -> None:
+        self._open: dict[tuple[str, int], tuple[int, float]] = {}
+        self._done: deque[float] = deque(maxlen=window)
+
+    def add(self, batch: ExperienceBatch) -> None:
+        key = (batch.game_id, batch.player)
+        next_chunk, total = self._open.pop(key, (0, 0.0))
+        if batch.chunk != next_chunk:
+            return
+        total += float(batch.rewards.sum(dtype=np.float64))
+        if batch.end == "none":
+            self._open[key] = (batch.chunk + 1, total)
+        else:
+            self._done.append(total)
+
+    @property
+    def mean(self) -> float | None:
+        """Over the last games; None before the first has ended."""
+        return float(np.mean(self._done)) if self._done else None
+
+
+class Window:
+    """Numbers of the updates since the last report."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {}
+        self._staleness: list[NDArray[np.int64]] = []
+        self._ages: list[NDArray[np.int64]] = []
+
+    def add(self, **values: float) -> None:
+        for name, value in values.items():
+            self._values.setdefault(name, []).append(value)
+
+    def add_sampled(self, staleness: NDArray[np.int64], ages: NDArray[np.int64]) -> None:
+        """staleness: versions behind, of the samples that the own policy made.  ages: rows inserted since."""
+        self._staleness.append(staleness)
+        self._ages.append(ages)
+
+    def take(self) -> dict[str, float]:
+        """Means, and quantiles of what was sampled; begins anew."""
+        report = {name: float(np.mean(values)) for name, values in self._values.items()}
+        for name, arrays in (("staleness", self._staleness), ("age", self._ages)):
+            merged = np.concatenate(arrays) if arrays else np.zeros(0)
+            if merged.size:
+                report[f"{name}_p50"] = float(np.quantile(merged, 0.5))
+                report[f"{name}_p99"] = float(np.quantile(merged, 0.99))
+        self._values, self._staleness, self._ages = {}, [], []
+        return report
+
+
+class Files:
+    """`status.json`, replaced whole, and `history.jsonl`, a line a report, in the run's directory."""
+
+    def __init__(self, directory: Path, *, tensorboard: bool) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._board: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(directory / "tensorboard"))
+
+    def write(self, status: dict[str, Any]) -> None:
+        """A report. Its numbers are TensorBoard's scalars too."""
+        status = {**status, "time_ms": time.time_ns() // 1_000_000}
+        line = json.dumps(status)
+        temporary = self._directory / f".status.json.{os.getpid()}"
+        temporary.write_text(line + "\n", encoding="utf-8")
+        temporary.replace(self._directory / "status.json")
+        with (self._directory / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        if self._board is not None:
+            for name, value in status.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(name, value, status["trainer_steps"])
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()

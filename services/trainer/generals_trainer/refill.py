@@ -1,0 +1,91 @@
+"""Fetches from the log the batches that a checkpoint's buffers held, in the order of their insertion."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from generals_runtime.kafka import make_consumer
+from generals_runtime.settings import KafkaSettings
+from generals_schemas.codec import decode_batch
+from generals_schemas.records import ExperienceBatch
+
+AHEAD_RECORDS = 2000
+"""A partition that is this far ahead of the order pauses until the others catch up."""
+PATIENCE_S = 60.0
+
+
+class RefillFailed(Exception):
+    """The log does not hold (any more) what the buffers held."""
+
+
+def refill(
+    kafka: KafkaSettings, topic: str, wanted: list[tuple[int, int, int]]
+) -> Iterator[tuple[int, int, int, ExperienceBatch]]:
+    """(sequence, partition, offset, batch) for each of `wanted` (sequence, partition, offset), in its order.
+
+    Raises:
+        RefillFailed: a record is gone, or the broker does not deliver.
+    """
+    if not wanted:
+        return
+    consumer = make_consumer(kafka, group_id="generals-trainer-refill", client_id="refill")
+    try:
+        log = _Log(consumer, topic, wanted)
+        for sequence, partition, offset in wanted:
+            yield sequence, partition, offset, decode_batch(log.next(partition, offset))
+    except KafkaException as error:
+        raise RefillFailed(f"{topic}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+class _Log:
+    """Wanted records by partition. No group is joined: partitions are assigned by hand, nothing is committed."""
+
+    def __init__(self, consumer: Consumer, topic: str, wanted: list[tuple[int, int, int]]) -> None:
+        self._consumer, self._topic = consumer, topic
+        self._offsets: dict[int, set[int]] = {}
+        for _, partition, offset in wanted:
+            self._offsets.setdefault(partition, set()).add(offset)
+        self._queues: dict[int, deque[tuple[int, bytes]]] = {partition: deque() for partition in self._offsets}
+        self._paused: set[int] = set()
+        starts = {partition: min(offsets) for partition, offsets in self._offsets.items()}
+        for partition, start in starts.items():
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=15)
+            if start < low or max(self._offsets[partition]) >= high:
+                raise RefillFailed(
+                    f"{topic}[{partition}]: the buffers held {start} … {max(self._offsets[partition])}, "
+                    f"the log holds {low} … {high - 1}"
+                )
+        consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
+
+    def next(self, partition: int, offset: int) -> bytes:
+        """The record at an offset; offsets of a partition are asked for in ascending order."""
+        queue = self._queues[partition]
+        deadline = time.monotonic() + PATIENCE_S
+        while not queue:
+            self._poll(partition)
+            if time.monotonic() > deadline:
+                raise RefillFailed(f"{self._topic}[{partition}]: offset {offset} did not come in {PATIENCE_S:g} s")
+        found, value = queue.popleft()
+        if found != offset:
+            raise RefillFailed(f"{self._topic}[{partition}]: offset {offset} is missing, {found} came instead")
+        return value
+
+    def _poll(self, wanted: int) -> None:
+        if wanted in self._paused:
+            self._consumer.resume([TopicPartition(self._topic, wanted)])
+            self._paused.discard(wanted)
+        for message in self._consumer.consume(256, 0.2):
+            error = message.error()
+            if error is not None:
+                raise RefillFailed(f"{self._topic}: {error.str()}")
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if offset in self._offsets[partition]:
+                self._queues[partition].append((offset, message.value() or b""))
+        for partition, queue in self._queues.items():
+            if len(queue) > AHEAD_RECORDS and partition != wanted and partition not in self._paused:
+                self._consumer.pause([TopicPartition(self._topic, partition)])
+                self._paused.add(partition)
