@@ -1,0 +1,18 @@
+"""From a policy's number to its move."""
+
+# mypy: disable-error-code="no-any-return"
+
+from generals_engine.kernel.state import POLICY, Bits, Game
+from generals_engine.policies.codes import EXPANDER
+from generals_engine.policies.expander import expander
+from generals_engine.policies.random_legal import random_legal
+from generals_schemas.jit import jit
+
+
+@jit
+def choose(game: Game, bits: Bits, player: int) -> int:
+    """The flat action of a living player whose policy runs in the kernel."""
+    policy = game[POLICY + player]
+    if policy == EXPANDER:
+        return expander(game, bits, player)
+    return random_legal(game, bits, player)

@@ -1,0 +1,119 @@
+"""`expander`: takes whatever it can take, the best first; otherwise its largest idle army walks to the nearest border.
+
+Captures need no memory: every tile next to one's own is seen. In order: an enemy's general, an enemy's city, an enemy's
+tile, a neutral city, neutral land; among equals the largest army goes. It walks inside its own land only, so that
+it knows nothing of what lies in the fog.
+"""
+
+# mypy: disable-error-code="no-any-return"
+
+import numpy as np
+
+from generals_engine.kernel.land import NOBODY, is_general, is_structure, owner_of
+from generals_engine.kernel.moves import neighbour, same_team
+from generals_engine.kernel.state import (
+    AREA,
+    ARMIES,
+    EXITS,
+    HEIGHT,
+    LIST,
+    MOVABLE,
+    MOVABLE_COUNT,
+    STREAM,
+    WIDTH,
+    Bits,
+    Game,
+)
+from generals_engine.policies.rows import FRONT_ROWS, REACHED_ROWS, has, mark_front, mark_team, spread
+from generals_engine.rng import draw
+from generals_schemas.jit import jit
+
+_LOW = np.uint64(3)
+_RANK = 1 << 32
+"""Ranks of captures stand above all armies."""
+
+
+@jit
+def expander(game: Game, bits: Bits, player: int) -> int:
+    """The best capture, or a step towards the border, or a pass."""
+    turn = int(np.int64(draw(bits, STREAM + player) & _LOW))
+    best = best_capture(game, player, turn)
+    return best if best >= 0 else march(game, bits, player, turn)
+
+
+@jit
+def best_capture(game: Game, player: int, turn: int) -> int:
+    """The action of the best capture, or -1. `turn` is the direction that wins ties."""
+    best, action = 0, -1
+    for i in range(game[MOVABLE_COUNT + player]):
+        tile = game[MOVABLE + player * LIST + i]
+        army = game[ARMIES + tile]
+        exits = game[EXITS + tile]
+        for step in range(4):
+            direction = (step + turn) & 3
+            if exits >> direction & 1:
+                worth = capture_worth(game, player, neighbour(game, tile, direction), army)
+                if worth > best:
+                    best, action = worth, int(tile) * 4 + direction
+    return action
+
+
+@jit
+def capture_worth(game: Game, player: int, target: int, army: int) -> int:
+    """0 if a tile with `army` cannot take the target; else more for a better capture and a larger army."""
+    if army - 1 <= game[ARMIES + target]:
+        return 0
+    owner = owner_of(game, target)
+    if same_team(game, player, owner):
+        return 0
+    if owner == NOBODY:
+        return (2 if is_structure(game, target) else 1) * _RANK + army
+    if is_general(game, target):
+        return 5 * _RANK + army
+    return (4 if is_structure(game, target) else 3) * _RANK + army
+
+
+@jit
+def march(game: Game, bits: Bits, player: int, turn: int) -> int:
+    """The largest army that borders on nothing takes a step towards the player's nearest tile that does."""
+    mark_team(game, bits, player)
+    if not mark_front(game, bits, player):
+        return 8 * game[AREA]
+    source = _largest_idle(game, bits, player)
+    if source < 0:
+        return 8 * game[AREA]
+    y = source // game[WIDTH]
+    x = source - y * game[WIDTH]
+    for row in range(game[HEIGHT]):
+        bits[REACHED_ROWS + row] = bits[FRONT_ROWS + row]
+    while True:
+        for step in range(4):
+            direction = (step + turn) & 3
+            if _reaches(game, bits, x, y, direction):
+                return int(source) * 4 + direction
+        if not spread(game, bits):
+            return 8 * game[AREA]
+
+
+@jit
+def _largest_idle(game: Game, bits: Bits, player: int) -> int:
+    """The player's largest army above one that stands on no border; -1 if there is none."""
+    most, source = 1, -1
+    for i in range(game[MOVABLE_COUNT + player]):
+        tile = game[MOVABLE + player * LIST + i]
+        army = game[ARMIES + tile]
+        if army > most and not has(bits, FRONT_ROWS, tile % game[WIDTH], tile // game[WIDTH]):
+            most, source = army, tile
+    return source
+
+
+@jit
+def _reaches(game: Game, bits: Bits, x: int, y: int, direction: int) -> bool:
+    """Whether the tile next to (x, y) is on the board and reached."""
+    if direction == 0:
+        return y > 0 and has(bits, REACHED_ROWS, x, y - 1)
+    if direction == 1:
+        return y < game[HEIGHT] - 1 and has(bits, REACHED_ROWS, x, y + 1)
+    if direction == 2:
+        return x > 0 and has(bits, REACHED_ROWS, x - 1, y)
+    return x < game[WIDTH] - 1 and has(bits, REACHED_ROWS, x + 1, y)
