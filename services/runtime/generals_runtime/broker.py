@@ -161,6 +161,7 @@ class EmbeddedBroker:
         jars, java = self._jars or find_jars(), find_java()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         properties = self.data_dir / "server.properties"
+        properties.touch(0o600)  # may hold passwords
         properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties().items()), encoding="utf-8")
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         if not (self.data_dir / "log" / "meta.properties").exists():

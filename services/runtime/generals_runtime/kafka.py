@@ -1,7 +1,7 @@
 """Everything a service needs of Kafka, under one name."""
 
-from generals_runtime.kafka_clients import ErrorLog, make_admin, make_consumer, make_producer
-from generals_runtime.kafka_topics import KafkaUnavailable, TopicMissing, ensure_topics, topic_ids
+from generals_runtime.kafka_clients import ErrorLog, KafkaUnavailable, make_admin, make_consumer, make_producer
+from generals_runtime.kafka_topics import TopicMissing, connect, ensure_topics, topic_ids
 from generals_runtime.ordered_producer import DeliveryFailed, Headers, OrderedProducer, QueueFull, RecordTooLarge
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "QueueFull",
     "RecordTooLarge",
     "TopicMissing",
+    "connect",
     "ensure_topics",
     "make_admin",
     "make_consumer",

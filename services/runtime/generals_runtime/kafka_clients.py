@@ -6,6 +6,7 @@ through a callback instead, each kind at most once in half a minute with a count
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from generals_runtime import metrics
+from generals_runtime.errors import OperatorError
 from generals_runtime.settings import KafkaSettings
 
 REPORT_EVERY_S = 30.0
@@ -54,9 +56,23 @@ _COMMON = {
     "reconnect.backoff.max.ms": 2_000,
 }
 
+REFUSALS = (
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+)
+
+
+class KafkaUnavailable(OperatorError):
+    """Kafka did not answer, or refused us; the message says which and where."""
+
 
 class ErrorLog:
-    """An `error_cb` that logs each kind of error at most once every `every_s`. Never raises."""
+    """An `error_cb` that logs each kind of error at most once every `every_s`. Never raises.
+
+    `refusal` is the reason of the last error that trying again does not mend: wrong credentials, an unknown authority.
+    """
 
     def __init__(
         self, client_id: str, *, every_s: float = REPORT_EVERY_S, clock: Callable[[], float] = time.monotonic
@@ -66,10 +82,13 @@ class ErrorLog:
         self._clock = clock
         self._last: dict[int, float] = {}
         self._left_out: dict[int, int] = {}
+        self.refusal: str | None = None
 
     def __call__(self, error: KafkaError) -> None:
         metrics.default().runtime.kafka_errors.labels(error.name()).inc()
         code, now = error.code(), self._clock()
+        if code in REFUSALS:
+            self.refusal = error.str()
         last = self._last.get(code)
         if last is not None and now - last < self._every_s:
             self._left_out[code] = self._left_out.get(code, 0) + 1
@@ -83,8 +102,17 @@ def client_configuration(
     kafka: KafkaSettings, defaults: Mapping[str, Any], overrides: Mapping[str, Any] | None, client_id: str
 ) -> dict[str, Any]:
     """The whole configuration of one client: connection, our defaults, then `overrides`."""
+    _check_files(kafka)
     named = {"client.id": client_id, "error_cb": ErrorLog(client_id)}
     return {**_COMMON, **kafka.client_config(), **defaults, **named, **(overrides or {})}
+
+
+def _check_files(kafka: KafkaSettings) -> None:
+    """librdkafka's own complaint about a missing certificate does not name the file."""
+    for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
+        path = getattr(kafka, name)
+        if path is not None and not os.access(path, os.R_OK):
+            raise KafkaUnavailable(f"kafka.{name}: {path} cannot be read")
 
 
 def make_producer(

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka_clients import make_admin
+from generals_runtime.kafka_clients import ErrorLog, KafkaUnavailable, make_admin
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TopicSpec
 
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("generals_runtime.kafka")
 _POLL_S = 0.05
-
-
-class KafkaUnavailable(OperatorError):
-    """Kafka did not answer, or refused us; the message says which and where."""
+_CONNECT_STEP_S = 0.5
 
 
 class TopicMissing(OperatorError):
@@ -38,7 +35,7 @@ class TopicMissing(OperatorError):
 def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s: float = 30.0) -> list[str]:
     """Create what is missing of `specs`, wait until each has its leaders; the names created. May be repeated."""
     wanted = {spec.name: spec for spec in specs}
-    admin = make_admin(kafka)
+    admin = connect(kafka, timeout_s=timeout_s)
     existing = _metadata(admin, kafka, timeout_s).topics
     missing = [spec for name, spec in wanted.items() if name not in existing]
     for name in wanted.keys() & existing.keys():
@@ -51,6 +48,26 @@ def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s
     created = [name for name in _create(admin, kafka, missing, timeout_s) if name]
     _wait_for_leaders(admin, kafka, set(wanted), timeout_s)
     return created
+
+
+def connect(kafka: KafkaSettings, *, timeout_s: float = 30.0) -> AdminClient:
+    """An admin client that has talked to Kafka; KafkaUnavailable with the reason if it cannot, at once if refused."""
+    deadline = time.monotonic() + timeout_s
+    errors = ErrorLog("generals-admin")
+    admin = make_admin(kafka, overrides={"error_cb": errors})
+    while True:
+        step_s = min(_CONNECT_STEP_S, max(0.05, deadline - time.monotonic()))
+        try:
+            admin.list_topics(timeout=step_s)
+        except KafkaException as error:
+            admin.poll(0)  # lets errors speak
+            reason = errors.refusal or error.args[0].str()
+            if errors.refusal is None and time.monotonic() < deadline:
+                continue
+            at = f"Kafka at {kafka.bootstrap_servers} ({kafka.security_protocol})"
+            verdict = "refused us" if errors.refusal else f"did not answer in {timeout_s:g} s"
+            raise KafkaUnavailable(f"{at} {verdict}: {reason}") from None
+        return admin
 
 
 def topic_ids(admin: AdminClient, names: Iterable[str], *, timeout_s: float = 15.0) -> dict[str, str]:
