@@ -1,0 +1,193 @@
+"""The Faust app: takes groups from the transitions topic, hands them to the pipeline, acknowledges what was delivered.
+
+Stateless: no tables, no changelog, no store. Faust is left at least once; what makes it exactly once for readers is the
+order of things here:
+- groups are taken without acknowledging them (`noack_take`: `take` would acknowledge a group that failed);
+- the pipeline delivers in the order of taking, and `_acknowledge` alone acknowledges, group by group in that order.
+  Faust's bookkeeping does not hold back for every gap, so an offset is acknowledged only when all before it are;
+- after any failure nothing is acknowledged any more and the process ends. Its successor starts at the last commit,
+  which is at or below what was delivered, and readers drop the repeats.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol, cast
+
+import faust
+import structlog
+from faust.types import TP
+
+from generals_collector.conversion import Headers, RawRecord
+from generals_collector.pipeline import Pipeline
+from generals_collector.settings import CollectorSettings
+from generals_runtime import metrics
+
+_log = structlog.get_logger("generals_collector.app")
+DRAIN_S = 10.0
+
+
+class Listener(Protocol):
+    """Who is told of what happens to the app. All calls come from the event loop's thread."""
+
+    def taken(self, records: list[RawRecord]) -> None:
+        """A group was taken. May raise to end the process."""
+
+    def acknowledged(self, records: list[RawRecord]) -> None:
+        """A group was delivered and acknowledged."""
+
+    async def assigned(self, partitions: set[int]) -> None:
+        """All partitions that are ours from now on. Records come only after this."""
+
+
+def make_app(settings: CollectorSettings) -> faust.App:
+    """The app, with everything that we do not use turned off."""
+    kafka = settings.kafka
+    return faust.App(
+        settings.group,
+        broker=";".join(kafka.broker_urls()),
+        broker_credentials=_credentials(settings),
+        broker_commit_interval=settings.flow.commit_every_s,
+        broker_session_timeout=settings.flow.session_timeout_s,
+        broker_heartbeat_interval=settings.flow.session_timeout_s / 5,
+        broker_request_timeout=max(90.0, 2 * settings.flow.session_timeout_s),
+        broker_max_poll_records=settings.flow.group_chunks,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=settings.flow.buffer_chunks,
+        stream_wait_empty=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+    )
+
+
+class Intake:
+    """The app's one agent and its acknowledgements."""
+
+    def __init__(
+        self, app: faust.App, settings: CollectorSettings, pipeline: Pipeline, listener: Listener, topic: str
+    ) -> None:
+        self._app = app
+        self._flow = settings.flow
+        self._pipeline = pipeline
+        self._listener = listener
+        self._slots = asyncio.Semaphore(settings.flow.groups_in_flight)
+        self._taken: asyncio.Queue[tuple[list[Any], list[RawRecord], asyncio.Future[Any]]] = asyncio.Queue()
+        self._in_flight = metrics.default().collector.in_flight
+        self.failure: BaseException | None = None
+        app.on_partitions_assigned.connect(cast("Any", self._assigned))
+        app.on_partitions_revoked.connect(cast("Any", self._revoked))
+        source = app.topic(topic, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
+        app.agent(source, name="take", concurrency=1)(self._take)
+        app.task(self._acknowledge)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until what was taken is delivered and acknowledged; false if that took too long."""
+        try:
+            await asyncio.wait_for(self._taken.join(), timeout_s)
+        except TimeoutError:
+            return False
+        return self.failure is None
+
+    async def _take(self, stream: Any) -> None:
+        """The agent. Faust restarts an agent that fails: here a failure is final."""
+        try:
+            async for events in _groups(stream, self._flow.group_chunks, self._flow.group_wait_ms / 1000):
+                await self._slots.acquire()
+                if self.failure is not None:
+                    return
+                records = [raw_record(event.message) for event in events]
+                self._listener.taken(records)
+                self._in_flight.inc(len(records))
+                done = asyncio.wrap_future(self._pipeline.submit(records))
+                self._taken.put_nowait((events, records, done))
+        except Exception as error:
+            self._fail(error)
+
+    async def _acknowledge(self) -> None:
+        """The one place where offsets are acknowledged."""
+        while True:
+            events, records, done = await self._taken.get()
+            try:
+                await done
+                if self.failure is None:
+                    for event in events:
+                        event.ack()
+                    self._listener.acknowledged(records)
+            except Exception as error:
+                self._fail(error)
+            finally:
+                self._in_flight.dec(len(records))
+                self._slots.release()
+                self._taken.task_done()
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+
+    async def _assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        await self._listener.assigned({tp.partition for tp in assigned})
+
+    async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        """Faust has emptied its queues. What was taken is finished and committed, so that nobody has to repeat it."""
+        if revoked and self.failure is None:
+            in_time = await self.drain(DRAIN_S)
+            await self._app.consumer.commit()
+            _log.info("partitions revoked", partitions=sorted(tp.partition for tp in revoked), all_delivered=in_time)
+
+
+def _groups(stream: Any, most: int, wait_s: float) -> AsyncIterator[list[Any]]:
+    groups: AsyncIterator[list[Any]] = stream.noack_take(most, within=wait_s)
+    return groups
+
+
+def raw_record(message: Any) -> RawRecord:
+    """A Faust message as it came."""
+    return RawRecord(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=round(message.timestamp * 1000),  # Faust's are float seconds
+        key=message.key,
+        value=message.value,
+        headers=_headers(message.headers),
+    )
+
+
+def _headers(headers: Any) -> Headers:
+    if not headers:
+        return ()
+    return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+
+
+def _credentials(settings: CollectorSettings) -> Any:
+    """What Faust needs for TLS and SASL."""
+    kafka = settings.kafka
+    context = None
+    if kafka.security_protocol in ("SSL", "SASL_SSL"):
+        context = _tls_context(settings)
+    if kafka.security_protocol == "SSL":
+        return faust.SSLCredentials(context=context)
+    if kafka.security_protocol.startswith("SASL_"):
+        secret = kafka.sasl_password
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=secret.get_secret_value() if secret else None,
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return None
+
+
+def _tls_context(settings: CollectorSettings) -> Any:
+    import ssl
+
+    kafka = settings.kafka
+    context = ssl.create_default_context(cafile=str(kafka.ssl_ca_location) if kafka.ssl_ca_location else None)
+    if kafka.ssl_certificate_location:
+        password: Callable[[], str] | None = None
+        if kafka.ssl_key_password:
+            password = kafka.ssl_key_password.get_secret_value
+        key = str(kafka.ssl_key_location) if kafka.ssl_key_location else None
+        context.load_cert_chain(str(kafka.ssl_certificate_location), key, password)
+    return context

@@ -1,0 +1,93 @@
+"""One raw record in, the records to send out: batches, or a dead letter and a marker. No Kafka yet, and no clock.
+
+Every source record makes at least one record in the experiences topic, so that the source offsets a reader sees have no
+holes. An unknown schema is not bad data: it goes through as UnknownSchema and stops the collector.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from generals_collector.tensorise import Recipe, experiences
+from generals_schemas.codec import decode_chunk, encode_batch
+from generals_schemas.errors import BadRecord
+from generals_schemas.records import ExperienceBatch, Source
+
+Headers = Sequence[tuple[str, bytes | None]]
+MAX_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record of the transitions topic as it came."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What one source record becomes.
+
+    values: records for the experiences topic, in order.  batches: the same before encoding.
+    rejected: why it goes to the dead-letter topic too, if it does.
+    """
+
+    source: RawRecord
+    values: tuple[bytes, ...]
+    batches: tuple[ExperienceBatch, ...] = ()
+    rejected: BadRecord | None = None
+
+    @property
+    def dead_letter_headers(self) -> Headers:
+        """The coordinates and the reason, in front of the headers that the record had."""
+        if self.rejected is None:
+            return ()
+        ours = {
+            "reason": self.rejected.reason,
+            "detail": self.rejected.detail[:MAX_DETAIL],
+            "source_topic": self.source.topic,
+            "source_partition": str(self.source.partition),
+            "source_offset": str(self.source.offset),
+            "source_timestamp_ms": str(self.source.timestamp_ms),
+        }
+        return [*((name, text.encode()) for name, text in ours.items()), *self.source.headers]
+
+
+@dataclass(slots=True)
+class Converter:
+    """Converts records by a recipe that may be replaced between two records.
+
+    topic_id: of the source topic; another id is another topic, whatever its name.
+    """
+
+    recipe: Recipe
+    topic_id: str
+    max_record_bytes: int = 1_000_000
+
+    def __call__(self, raw: RawRecord) -> Converted:
+        """Raises:
+        UnknownSchema: the record is of a schema that this program does not have.
+        """
+        how = self.recipe
+        source = Source(raw.topic, self.topic_id, raw.partition, raw.offset, 0, 1)
+        try:
+            if raw.value is None:
+                raise BadRecord("empty", "the record has no value")
+            batches = experiences(decode_chunk(raw.value), source, how)
+            values = tuple(encode_batch(batch) for batch in batches)
+            self._check_sizes(values)
+        except BadRecord as error:
+            marker = ExperienceBatch.rejection(reason=error.reason, source=source, config_version=how.version)
+            return Converted(raw, (encode_batch(marker),), rejected=error)
+        return Converted(raw, values, tuple(batches))
+
+    def _check_sizes(self, values: tuple[bytes, ...]) -> None:
+        largest = max(len(value) for value in values)
+        if largest > self.max_record_bytes:
+            limit = f"the limit is {self.max_record_bytes:,}; play shorter chunks"
+            raise BadRecord("too_large", f"a batch of {largest:,} bytes comes out of it, {limit}")

@@ -1,0 +1,137 @@
+"""Groups of raw records in; batches out, delivered, in the order in which the groups were given.
+
+Threads convert groups in any order; one thread sends them in order and runs the delivery callbacks. The future that
+`submit` returns is done when every record of its group is acknowledged by the broker. After the first failure nothing
+is sent any more and every future fails: the process should end without acknowledging what these stand for.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from generals_collector.conversion import Converted, RawRecord
+from generals_runtime.kafka import OrderedProducer
+
+Convert = Callable[[RawRecord], Converted]
+_IDLE_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where batches and dead letters go."""
+
+    experiences: str
+    dead_letter: str
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """A group under way. `left` counts its undelivered records, and one more until the last is sent."""
+
+    conversion: "Future[list[Converted]]"
+    done: "Future[list[Converted]]" = field(default_factory=Future)
+    converted: list[Converted] = field(default_factory=list)
+    left: int = 1
+
+    def delivered(self, _: Message | None = None) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.done.set_result(self.converted)
+
+
+class Pipeline:
+    """Convert, send, wait for delivery. `note` is told of every chunk before it is sent and may raise to stop all."""
+
+    def __init__(
+        self,
+        producer: OrderedProducer,
+        convert: Convert,
+        to: Destinations,
+        *,
+        threads: int = 1,
+        note: Callable[[Converted], None] = lambda _: None,
+        observe: Callable[[Sequence[Converted], float], None] = lambda _, __: None,
+    ) -> None:
+        self._producer = producer
+        self._convert = convert
+        self._to = to
+        self._note = note
+        self._observe = observe
+        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._under_way: list[_Group] = []
+        self._failure: BaseException | None = None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
+        self._sender = threading.Thread(target=self._run, name="send", daemon=True)
+        self._sender.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing is sent any more, or None."""
+        return self._failure
+
+    def submit(self, records: Sequence[RawRecord]) -> "Future[list[Converted]]":
+        """Take a group. Never blocks: the caller bounds how many are under way."""
+        group = _Group(self._pool.submit(self._convert_all, records))
+        self._groups.put(group)
+        return group.done
+
+    def close(self, timeout_s: float) -> bool:
+        """Send what was submitted and wait for its delivery; whether all of it was delivered in time."""
+        self._groups.put(None)
+        self._sender.join(timeout_s)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return not self._sender.is_alive() and self._failure is None
+
+    def _convert_all(self, records: Sequence[RawRecord]) -> list[Converted]:
+        start = time.perf_counter()
+        converted = [self._convert(record) for record in records]
+        self._observe(converted, time.perf_counter() - start)
+        return converted
+
+    def _run(self) -> None:
+        try:
+            while (group := self._next()) is not None:
+                self._under_way = [other for other in self._under_way if other.left] + [group]
+                self._send(group)
+            self._producer.flush()
+        except BaseException as error:  # whatever it is, the futures have to hear of it
+            self._fail(error)
+
+    def _next(self) -> _Group | None:
+        while True:
+            try:
+                return self._groups.get(timeout=_IDLE_S)
+            except queue.Empty:
+                self._producer.poll()
+
+    def _send(self, group: _Group) -> None:
+        group.converted = group.conversion.result()
+        for converted in group.converted:
+            self._note(converted)
+            source = converted.source
+            if converted.rejected is not None:
+                group.left += 1
+                self._producer.send(
+                    self._to.dead_letter, None, source.key, source.value, converted.dead_letter_headers,
+                    source.timestamp_ms, group.delivered,
+                )  # fmt: skip
+            headers = list(source.headers) or None
+            for value in converted.values:
+                group.left += 1
+                self._producer.send(
+                    self._to.experiences, source.partition, source.key, value, headers,
+                    source.timestamp_ms, group.delivered,
+                )  # fmt: skip
+        group.delivered()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        while self._under_way or not self._groups.empty():
+            group = self._under_way.pop() if self._under_way else self._groups.get()
+            if group is not None and not group.done.done():
+                group.done.set_exception(error)

@@ -1,0 +1,45 @@
+"""How far each partition is, and whether it gets anywhere: a rebalance can leave a partition that nobody fetches."""
+
+import time
+from collections.abc import Callable, Mapping
+
+
+class Progress:
+    """Acknowledged positions against the ends of the log."""
+
+    def __init__(self, stall_after_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stall_after_s = stall_after_s
+        self._clock = clock
+        self._position: dict[int, int | None] = {}
+        self._moved: dict[int, float] = {}
+        self._lag: dict[int, int] = {}
+
+    def assigned(self, starts: Mapping[int, int | None]) -> None:
+        """All that is ours from now on, with the committed offsets."""
+        self._position = dict(starts)
+        self._moved = dict.fromkeys(starts, self._clock())
+        self._lag = {}
+
+    def reached(self, partition: int, position: int) -> None:
+        """All records before `position` are acknowledged."""
+        if partition in self._position:
+            self._position[partition] = position
+            self._moved[partition] = self._clock()
+
+    def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """Records left in each partition, given the ends of the log. A caught-up partition counts as moving."""
+        for partition, end in ends.items():
+            if partition in self._position:
+                self._lag[partition] = end - (self._position[partition] or 0)
+                if self._lag[partition] <= 0:
+                    self._moved[partition] = self._clock()
+        return dict(self._lag)
+
+    def stalled(self) -> str | None:
+        """Which partition has records left and has not moved for too long."""
+        now = self._clock()
+        for partition, lag in self._lag.items():
+            still = now - self._moved[partition]
+            if lag > 0 and still > self._stall_after_s:
+                return f"partition {partition} has {lag} records left and has not moved for {still:.0f} s"
+        return None

@@ -1,0 +1,211 @@
+"""The collector as a service: everything wired, the event loop driven by the loop of every service.
+
+Unusual: Faust's own worker is not used. It brings signal handlers, logging, a web server and an exit code of its own;
+here the app is started on an event loop that `run_once` turns, so that signals, watchdog and exit codes are those of
+all services.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+from generals_collector.app import Intake, make_app
+from generals_collector.continuity import Continuity, Gap
+from generals_collector.conversion import Converted, Converter, RawRecord
+from generals_collector.limits import RejectCounter
+from generals_collector.observation import observe
+from generals_collector.pipeline import Destinations, Pipeline
+from generals_collector.progress import Progress
+from generals_collector.reloading import Reloader
+from generals_collector.settings import CollectorSettings
+from generals_runtime import metrics
+from generals_runtime.errors import OperatorError
+from generals_runtime.kafka import OrderedProducer, TopicMissing, make_admin, make_consumer, topic_ids
+
+_log = structlog.get_logger("generals_collector.service")
+T = TypeVar("T")
+_LAG_EVERY_S = 2.0
+_ADMIN_S = 15.0
+
+
+class RecordsSkipped(OperatorError):
+    """The consumer skipped records that the log still holds."""
+
+
+class CollectorService:
+    """Transitions in, experiences out."""
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        self._settings = settings
+        self._topics = settings.kafka.topics()
+        self._loop = asyncio.new_event_loop()
+        self._admin = make_admin(settings.kafka, client_id=f"{settings.service_id}-admin")
+        self._rejects = RejectCounter(settings.limits)
+        self._continuity = Continuity()
+        self._progress = Progress(settings.observability.stall_after_s)
+        self._partitions: set[int] = set()
+        self._next_lag = 0.0
+
+    def start(self) -> None:
+        settings, topics = self._settings, self._topics
+        self._check_topics()
+        ids = topic_ids(self._admin, [topics.transitions.name])
+        self._converter = Converter(settings.recipe(), ids[topics.transitions.name], settings.flow.max_record_bytes)
+        self._reloader = Reloader(settings, self._apply)
+        self._producer = OrderedProducer(
+            settings.kafka, client_id=settings.service_id, overrides={"message.max.bytes": 2_000_000}
+        )
+        self._pipeline = Pipeline(
+            self._producer,
+            self._converter,
+            Destinations(topics.experiences.name, topics.dead_letter.name),
+            threads=settings.flow.threads,
+            note=self._note,
+            observe=observe,
+        )
+        asyncio.set_event_loop(self._loop)
+        self._app = make_app(settings)
+        self._intake = Intake(self._app, settings, self._pipeline, self, topics.transitions.name)
+        self._wait(self._app.start())
+
+    def run_once(self, timeout_s: float) -> None:
+        self._wait(asyncio.sleep(timeout_s))
+        failure = self._pipeline.failure or self._intake.failure or self._app.crash_reason
+        if failure is not None:
+            raise failure
+        if self._app.should_stop:
+            raise OperatorError("the Faust app has stopped by itself; its log says why")
+        self._reloader.look()
+        self._look_at_lag()
+
+    def stop(self) -> None:
+        # The app goes last: it commits what was acknowledged when it stops.
+        self._app.consumer.stop_flow()
+        self._app.flow_control.suspend()
+        delivered = self._wait(self._intake.drain(self._settings.observability.stop_within_s / 2))
+        if not delivered:
+            _log.warning("not everything taken was delivered in time; it will be read again")
+        self._wait(self._app.stop())
+        self._pipeline.close(1.0)
+        self._producer.close(1.0)
+        self._end_loop()
+
+    def abort(self) -> None:
+        """Nothing is acknowledged or committed: the process ends and its successor reads on from the last commit."""
+
+    def not_ready(self) -> str | None:
+        if not self._partitions:
+            return "no partition is assigned"
+        return self._progress.stalled()
+
+    # What the intake tells.
+
+    def taken(self, records: list[RawRecord]) -> None:
+        for record in records:
+            gap = self._continuity.check(record.partition, record.offset)
+            if gap is not None:
+                self._report(gap)
+
+    def acknowledged(self, records: list[RawRecord]) -> None:
+        for record in records:
+            self._progress.reached(record.partition, record.offset + 1)
+
+    async def assigned(self, partitions: set[int]) -> None:
+        self._partitions = partitions
+        starts = await self._loop.run_in_executor(None, self._committed, sorted(partitions))
+        self._continuity.assigned(starts)
+        self._progress.assigned(starts)
+        _log.info("partitions assigned", partitions=sorted(partitions))
+
+    # Details.
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(coroutine)
+
+    def _check_topics(self) -> None:
+        """Faust passes over topics that do not exist, and a batch needs a partition of its source's number."""
+        topics = self._topics
+        names = [topics.transitions.name, topics.experiences.name, topics.dead_letter.name]
+        found = self._admin.list_topics(timeout=_ADMIN_S).topics
+        for name in names:
+            if name not in found or found[name].error is not None:
+                raise TopicMissing(f"topic {name} does not exist; `generals topics create` makes it")
+        source, target = (len(found[name].partitions) for name in names[:2])
+        if target < source:
+            raise OperatorError(
+                f"{names[1]} has {target} partitions and {names[0]} has {source}: experiences keep the partition of "
+                f"their chunk. Grow {names[1]} to at least {source}"
+            )
+
+    def _note(self, converted: Converted) -> None:
+        rejected = converted.rejected
+        if rejected is not None:
+            source = converted.source
+            metrics.default().collector.validation_failures.labels(rejected.reason).inc()
+            _log.warning(
+                "chunk rejected", reason=rejected.reason, detail=rejected.detail, topic=source.topic,
+                partition=source.partition, offset=source.offset,
+            )  # fmt: skip
+        self._rejects.note(rejected.reason if rejected else None)
+
+    def _apply(self, settings: CollectorSettings) -> None:
+        self._converter.recipe = settings.recipe()
+        self._rejects.limits = settings.limits
+
+    def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
+        topic = self._topics.transitions.name
+        if not partitions:
+            return {}
+        asked = ConsumerGroupTopicPartitions(self._settings.group, [TopicPartition(topic, p) for p in partitions])
+        (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=_ADMIN_S).values()
+        found = future.result(_ADMIN_S).topic_partitions
+        return {one.partition: one.offset if one.offset >= 0 else None for one in found}
+
+    def _log_start(self, partition: int) -> int:
+        consumer = make_consumer(self._settings.kafka, group_id=self._settings.group)
+        try:
+            first, _ = consumer.get_watermark_offsets(
+                TopicPartition(self._topics.transitions.name, partition), timeout=_ADMIN_S
+            )
+        finally:
+            consumer.close()
+        return int(first)
+
+    def _report(self, gap: Gap) -> None:
+        """A gap is loud. One that the log has too is a fact; any other is the consumer's fault, and is read again."""
+        topic = self._topics.transitions.name
+        earliest = self._log_start(gap.partition)
+        what = f"offsets {gap.expected} … {gap.found - 1} of {topic}[{gap.partition}]"
+        if earliest < gap.found:
+            raise RecordsSkipped(
+                f"the consumer skipped {what}, but the log begins at {earliest}; ending, so that they are read again"
+            )
+        metrics.default().runtime.losses.labels(topic).inc(gap.records)
+        _log.error(f"{what} are no longer in the log and were never collected", lost=gap.records, earliest=earliest)
+
+    def _look_at_lag(self) -> None:
+        now = time.monotonic()
+        if now < self._next_lag or not self._partitions:
+            return
+        self._next_lag = now + _LAG_EVERY_S
+        ends = self._wait(self._app.consumer.highwaters(*self._app.consumer.assignment()))
+        lags = self._progress.lags({tp.partition: end for tp, end in ends.items()})
+        topic, group = self._topics.transitions.name, self._settings.group
+        for partition, lag in lags.items():
+            metrics.default().runtime.consumer_lag.labels(topic, str(partition), group).set(lag)
+        metrics.default().runtime.producer_queue.set(len(self._producer))
+        stalled = self._progress.stalled()
+        if stalled is not None:
+            raise OperatorError(f"{stalled}; ending, so that the partitions are assigned anew")
+
+    def _end_loop(self) -> None:
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()

@@ -1,0 +1,137 @@
+"""A collector on a real broker: chunks in, experiences out, bad records aside, and the order in which things end."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from collector_process import CollectorProcess, read_until
+from confluent_kafka import Message
+from numpy.random import Generator, default_rng
+from random_chunks import random_chunk
+
+from generals_collector.tensorise import recipe, tensorise
+from generals_runtime.kafka import OrderedProducer, make_admin, topic_ids
+from generals_runtime.settings import KafkaSettings
+from generals_schemas.codec import decode_batch, encode_chunk
+from generals_schemas.records import ExperienceBatch, Source, TransitionChunk
+
+
+def small_chunks(rng: Generator, count: int) -> list[TransitionChunk]:
+    return [
+        replace(random_chunk(rng, players=2 + i % 3, sides=(9, 7), ticks=5 + i % 7), game_id=f"game-{i}", chunk=i)
+        for i in range(count)
+    ]
+
+
+def produce(kafka: KafkaSettings, topic: str, values: list[bytes | None], partitions: int) -> list[tuple[int, int]]:
+    """Send, one partition after another; the (partition, offset) of each."""
+    placed: dict[int, tuple[int, int]] = {}
+    with OrderedProducer(kafka) as producer:
+        for i, value in enumerate(values):
+
+            def note(message: Message, i: int = i) -> None:
+                placed[i] = (int(message.partition() or 0), int(message.offset() or 0))
+
+            headers = [("traceparent", f"trace-{i}".encode())]
+            producer.send(topic, i % partitions, f"game-{i}".encode(), value, headers, 1_700_000_000_000 + i, note)
+        producer.flush()
+    return [placed[i] for i in range(len(values))]
+
+
+def coordinates(batch: ExperienceBatch) -> tuple[int, int, int]:
+    return batch.source.partition, batch.source.offset, batch.source.index
+
+
+def complete(batches: list[ExperienceBatch], chunks: int) -> bool:
+    """Whether all batches of so many different chunks are there."""
+    seen = {coordinates(batch) for batch in batches}
+    counts = {(batch.source.partition, batch.source.offset): batch.source.count for batch in batches}
+    return len(counts) == chunks and sum(counts.values()) == len(seen)
+
+
+def collected(kafka: KafkaSettings, topic: str, chunks: int) -> list[Message]:
+    return read_until(kafka, topic, lambda found: complete([decode_batch(m.value() or b"") for m in found], chunks))
+
+
+def assert_same(found: ExperienceBatch, expected: ExperienceBatch) -> None:
+    for name in ExperienceBatch.__dataclass_fields__:
+        one, other = getattr(found, name), getattr(expected, name)
+        if isinstance(other, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+        else:
+            assert one == other, name
+
+
+def test_chunks_become_exactly_their_batches_in_place(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics = topics_for_test
+    chunks = small_chunks(default_rng(seed), 60)
+    places = produce(kafka_settings, topics.transitions, [encode_chunk(c) for c in chunks], topics.partitions)
+    topic_id = topic_ids(make_admin(kafka_settings), [topics.transitions])[topics.transitions]
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log") as collector:
+        messages = collected(kafka_settings, topics.experiences, 60)
+        collector.send(signal.SIGTERM)
+        assert collector.wait() == 0, collector.text()
+    by_source = {coordinates(batch): (m, batch) for m in messages for batch in [decode_batch(m.value() or b"")]}
+    expected_version = None
+    for i, (chunk, (partition, offset)) in enumerate(zip(chunks, places, strict=True)):
+        for batch in tensorise(chunk, Source(topics.transitions, topic_id, partition, offset, 0, 1), recipe()):
+            message, found = by_source.pop(coordinates(batch))
+            expected_version = expected_version or found.config_version
+            assert_same(found, replace(batch, config_version=expected_version))
+            assert message.partition() == partition
+            assert message.timestamp()[1] == 1_700_000_000_000 + i
+            assert message.key() == f"game-{i}".encode()
+            assert message.headers() == [("traceparent", f"trace-{i}".encode())]
+    assert not by_source
+    assert expected_version
+    assert "Traceback" not in collector.text()
+
+
+def spoil(record: bytes, at: int) -> bytes:
+    return record[:at] + bytes([record[at] ^ 1]) + record[at + 1 :]
+
+
+def with_nan(chunk: TransitionChunk) -> TransitionChunk:
+    alive = (chunk.alive[:-1, None] >> np.arange(chunk.players)) & 1
+    return replace(chunk, log_probs=np.where(alive == 1, np.nan, 0).astype(np.float32))
+
+
+@pytest.mark.partitions(1)
+def test_poison_goes_to_the_dead_letter_topic_with_its_coordinates_and_the_rest_goes_on(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics = topics_for_test
+    chunks = small_chunks(default_rng(seed), 12)
+    values: list[bytes | None] = [encode_chunk(chunk) for chunk in chunks]
+    good = [value for value in values if value is not None]
+    values[1] = b"garbage, by hand, as long as a record"
+    values[3] = spoil(good[3], 40)
+    values[4] = encode_chunk(with_nan(chunks[4]))
+    values[6] = None
+    values[7] = b""
+    values[9] = good[9][:-20]
+    reasons = {1: "not_framed", 3: "checksum", 4: "log_probs", 6: "empty", 7: "truncated", 9: "checksum"}
+    places = produce(kafka_settings, topics.transitions, values, 1)
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log") as collector:
+        messages = collected(kafka_settings, topics.experiences, 12)
+        letters = read_until(kafka_settings, topics.dead_letter, lambda found: len(found) == len(reasons))
+        collector.send(signal.SIGTERM)
+        assert collector.wait() == 0, collector.text()
+    markers = {b.source.offset: b for m in messages for b in [decode_batch(m.value() or b"")] if b.rejected}
+    assert {offset: marker.rejected for offset, marker in markers.items()} == {
+        places[i][1]: r for i, r in reasons.items()
+    }
+    for letter in letters:
+        headers = {name: value.decode() for name, value in letter.headers() or [] if isinstance(value, bytes)}
+        index = int(headers["traceparent"].removeprefix("trace-"))
+        assert letter.value() == values[index]
+        assert letter.key() == f"game-{index}".encode()
+        assert headers["reason"] == reasons[index]
+        assert headers["detail"]
+        where = (headers["source_topic"], headers["source_partition"], headers["source_offset"])
+        assert where == (topics.transitions, "0", str(places[index][1]))
