@@ -1,1 +1,3 @@
 """The exactly-once archive of experiences."""
+
+__version__ = "0.1.0"

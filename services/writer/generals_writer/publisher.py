@@ -82,7 +82,7 @@ class Publisher:
             return (yield from self._begin())
         yield "read the last claim"
         claim = self._claim(last)
-        published = yield from self.finish(claim)
+        published = yield from self.finish(claim, "resumed")
         return published.cursor
 
     def publish(self, built: Built) -> Publishing:
@@ -94,14 +94,13 @@ class Publisher:
             yield "read the claim that is there"
             found = self._claim(built.claim.first)
             if found.cut != built.claim.cut:
-                return (yield from self.finish(found))
+                return (yield from self.finish(found, "foreign"))
         return (yield from self._complete(built, "new"))
 
-    def finish(self, claim: Claim) -> Publishing:
+    def finish(self, claim: Claim, outcome: Outcome) -> Publishing:
         """Make sure that a claim's objects and seal are there, whoever made the claim."""
         yield "look for the seal"
         seal = self._seal(claim)
-        outcome: Outcome = "resumed" if claim.writer == self._origin.writer else "foreign"
         if seal is not None:
             return Published(claim.after, outcome, claim, seal.objects)
         yield "read the log"

@@ -1,0 +1,333 @@
+"""One destination: its consumer group, its open segments, and what it does when its store fails.
+
+Unusual: there is one way back from everything. A partition newly assigned, overtaken by a rival or half done by a
+crash is *unsettled*: its last claim is looked up and finished, and reading goes on at that claim's end. What the
+group committed is never asked for.
+
+A failing store never loses anything: a segment that cannot be stored stays in memory and is tried again, with growing
+pauses, while the group is kept alive and nothing more is fetched. A store that refuses us before anything was stored
+is a wrong configuration and ends the service.
+"""
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from generals_client.positions import Position
+from generals_runtime.errors import OperatorError
+from generals_runtime.kafka import make_admin, make_consumer, topic_ids
+from generals_runtime.metrics import RuntimeMetrics, WriterMetrics
+from generals_runtime.objects import ObjectStore, StoreError, StoreFull, StoreRefused, StoreUnavailable, open_store
+from generals_writer import __version__
+from generals_writer.build import Built, Origin, build
+from generals_writer.claims import Cursor
+from generals_writer.errors import LogExpired
+from generals_writer.index import add_to_indices
+from generals_writer.kafka_log import KafkaLog, bounds, check_within, to_record
+from generals_writer.layout import LogPartition
+from generals_writer.publisher import Published, Publisher
+from generals_writer.segments import OpenSegment, to_relieve
+from generals_writer.settings import Destination, WriterSettings
+
+FETCH_RECORDS = 1000
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
+SESSION_MS = 10_000
+"""After a crash the group waits this long for the dead member. Heartbeats come from a thread of librdkafka's own."""
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Pause:
+    """A store that fails: since when, why, and when to try again."""
+
+    until: float = 0.0
+    attempts: int = 0
+    why: str = ""
+
+    def lengthen(self, why: str, now: float, jitter: float) -> float:
+        """Seconds to wait: doubling, up to a minute, between half and whole of it at random."""
+        wait = float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self.attempts)) * (0.5 + 0.5 * jitter)
+        self.attempts, self.why, self.until = self.attempts + 1, why, now + wait
+        return wait
+
+
+@dataclass(slots=True)
+class _Partitions:
+    """What is assigned: not yet settled, or settled with an open segment; and what waits for the store."""
+
+    unsettled: set[int] = field(default_factory=set)
+    segments: dict[int, OpenSegment] = field(default_factory=dict)
+    waiting: tuple[int, Built] | None = None
+
+
+class DestinationWriter:
+    """Archives the experiences topic to one destination. Used by one thread, but for `not_ready`."""
+
+    def __init__(
+        self,
+        settings: WriterSettings,
+        destination: Destination,
+        *,
+        observed: WriterMetrics,
+        runtime: RuntimeMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = destination.name
+        self._settings = settings
+        self._destination = destination
+        self._topic = settings.kafka.topics().experiences.name
+        self._group = f"{settings.group_prefix}-{destination.name}"
+        self._observed, self._runtime = observed, runtime
+        self._clock = clock
+        self._log = structlog.get_logger("generals_writer").bind(destination=destination.name)
+        self._mine = _Partitions()
+        self._pause = Pause()
+        self._assigned = self._paused = self._proven = False
+        self._store: ObjectStore
+        self._consumer: Consumer
+        self._topic_id = ""
+
+    def start(self) -> None:
+        """Open the store, join the group. Raises OperatorError if the topic or the store is not to be had."""
+        self._store = open_store(self._destination.url)
+        ids = topic_ids(make_admin(self._settings.kafka), [self._topic])
+        self._topic_id = ids[self._topic]
+        self._log_reader = KafkaLog(self._settings.kafka)
+        self._consumer = make_consumer(
+            self._settings.kafka,
+            group_id=self._group,
+            client_id=f"{self._settings.service_id}-{self.name}",
+            overrides={"session.timeout.ms": SESSION_MS},
+        )
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        self._log.info("archiving", url=self._store.url, topic=self._topic, group=self._group)
+
+    def run_once(self, timeout_s: float) -> None:
+        """Fetch, and store what is due. Raises OperatorError for what waiting cannot mend."""
+        failing = self._clock() < self._pause.until
+        for message in self._consumer.consume(FETCH_RECORDS, timeout_s):
+            self._take(message)
+        if failing:
+            return
+        self._guarded(self._work)
+
+    def stop(self) -> None:
+        """Store what is open, commit, leave the group. A failing store is not waited for: nothing is lost."""
+        try:
+            if not self._guarded(self._flush):
+                self._log.warning("stopped before everything was stored; it is read again at the next start")
+        finally:
+            self._consumer.close()
+
+    def abort(self) -> None:
+        """Leave the group and commit nothing."""
+        self._consumer.close()
+
+    def not_ready(self) -> str | None:
+        """Why it makes no progress, if so."""
+        if self._pause.why:
+            return f"{self.name}: {self._pause.why}"
+        return None if self._assigned else f"{self.name}: no partition assigned yet"
+
+    def _flush(self) -> None:
+        self._publish_waiting()
+        for number in list(self._mine.segments):
+            while self._mine.segments[number].records:
+                self._close_segment(number, "stopping")
+
+    def _publish_waiting(self) -> None:
+        if self._mine.waiting is not None:
+            number, built = self._mine.waiting
+            self._publish(number, built)
+
+    def _work(self) -> None:
+        self._publish_waiting()
+        if self._mine.unsettled:
+            self._settle_all()
+        now = self._clock()
+        for number in list(self._mine.segments):
+            while reason := self._mine.segments[number].due(self._settings.rotation, now):
+                self._close_segment(number, reason)
+        relieved = to_relieve(self._mine.segments, self._settings.buffer_bytes)
+        while relieved is not None:
+            self._close_segment(relieved, "buffer_bytes")
+            relieved = to_relieve(self._mine.segments, self._settings.buffer_bytes)
+        self._report()
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        """Do work with the store; if that fails in a way that may pass, pause. Whether it was done."""
+        try:
+            work()
+        except (StoreUnavailable, StoreFull, StoreRefused) as error:
+            if isinstance(error, StoreRefused) and not self._proven:
+                raise
+            self._fail(error)
+            return False
+        if self._pause.attempts:
+            self._log.info("the store takes objects again", after_attempts=self._pause.attempts)
+            self._pause = Pause()
+        if self._paused:
+            self._consumer.resume(self._assignment())
+            self._paused = False
+        return True
+
+    def _fail(self, error: StoreError) -> None:
+        reason = {StoreUnavailable: "unavailable", StoreFull: "full"}.get(type(error), "refused")
+        self._observed.retries.labels(self.name, reason).inc()
+        wait = self._pause.lengthen(str(error), self._clock(), random.random())
+        self._log.error(str(error), try_again_in_s=round(wait, 1), attempts=self._pause.attempts)
+        if not self._paused:
+            self._consumer.pause(self._assignment())
+            self._paused = True
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            self._check(error)
+            return
+        segment = self._mine.segments.get(message.partition() or 0)
+        record = to_record(message)
+        if segment is None or record.offset < segment.end:  # fetched before a rebalance or a new position
+            return
+        segment.add(record, self._clock())
+        self._runtime.records_consumed.labels(self._topic).inc()
+        self._runtime.bytes_consumed.labels(self._topic).inc(len(record.value))
+
+    def _check(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise LogExpired(f"{self._topic}: {error.str()}: records expired before they were archived")
+        if error.fatal() or not error.retriable():
+            raise OperatorError(f"{self._topic}: {error.str()}")
+        self._log.warning("the consumer goes on after an error", error=error.str())
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Nothing is fetched until the partitions are settled, which is done outside the callback."""
+        consumer.assign([])
+        self._mine = _Partitions(unsettled={partition.partition for partition in partitions})
+        self._assigned, self._paused = True, False
+        self._log.info("assigned", partitions=sorted(self._mine.unsettled))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """What is open is dropped: whoever has the partitions next reads it again."""
+        self._mine = _Partitions()
+        self._assigned = False
+        self._log.info("revoked", partitions=sorted(partition.partition for partition in partitions))
+
+    def _settle_all(self) -> None:
+        for number in sorted(self._mine.unsettled):
+            cursor = self._run(self._publisher(number).settle())
+            self._mine.segments[number] = OpenSegment(self._within_log(number, cursor))
+            self._mine.unsettled.discard(number)
+            self._proven = True
+        self._fetch_from_segments()
+
+    def _within_log(self, number: int, cursor: Cursor) -> Cursor:
+        log = LogPartition(self._topic, number)
+        low, high = bounds(self._consumer, log)
+        if cursor.offset < low and self._settings.on_expired == "skip":
+            self._log.error("the log lost what was not archived", partition=number, first=cursor.offset, end=low)
+            publisher = self._publisher(number)
+            return self._run(publisher.publish(publisher.skip_expired(cursor, low))).cursor
+        check_within(log, cursor.offset, low, high)
+        return cursor
+
+    def _fetch_from_segments(self) -> None:
+        """Assigning again is how positions are set: seeking is not allowed before the first fetch."""
+        self._consumer.assign(
+            [TopicPartition(self._topic, number, segment.end) for number, segment in self._mine.segments.items()]
+        )
+        self._paused = False
+
+    def _close_segment(self, number: int, reason: str) -> None:
+        segment = self._mine.segments[number]
+        started = self._clock()
+        records = segment.full(self._settings.rotation)
+        built = build(
+            records,
+            before=segment.before,
+            end=records[-1].offset + 1,
+            origin=self._origin(number),
+            format_name=self._destination.format,
+            created_ms=int(time.time() * 1000),
+        )
+        self._log.debug("segment built", partition=number, reason=reason, seconds=round(self._clock() - started, 3))
+        self._mine.waiting = (number, built)
+        self._publish(number, built)
+
+    def _publish(self, number: int, built: Built) -> None:
+        started = self._clock()
+        published = self._run(self._publisher(number).publish(built))
+        self._observed.write_seconds.labels(self.name).observe(self._clock() - started)
+        self._mine.waiting = None
+        self._proven = True
+        segment = self._mine.segments[number]
+        self._mine.segments[number] = segment.next(published.cursor)
+        if published.outcome == "foreign":
+            self._log.warning("another writer was faster", partition=number, writer=published.claim.writer)
+        self._count(published)
+        self._commit(number, published.cursor)
+        self._index(published)
+
+    def _count(self, published: Published) -> None:
+        claim, name = published.claim, self.name
+        self._observed.claims.labels(name, published.outcome).inc()
+        self._observed.experiences.labels(name).inc(claim.counts.rows)
+        self._observed.objects.labels(name).inc(len(published.stored))
+        self._observed.bytes.labels(name).inc(sum(stored.bytes for stored in published.stored))
+        self._runtime.repeats.labels(self._topic).inc(claim.counts.repeats)
+        self._runtime.losses.labels(self._topic).inc(claim.counts.lost + claim.counts.expired)
+        say = self._log.error if claim.counts.lost or claim.counts.unreadable else self._log.info
+        say(
+            "archived", partition=claim.partition, first=claim.first, end=claim.end, rows=claim.counts.rows,
+            objects=len(claim.objects), rejected=claim.counts.rejected, repeats=claim.counts.repeats,
+            lost=claim.counts.lost, unreadable=claim.counts.unreadable,
+        )  # fmt: skip
+
+    def _commit(self, number: int, cursor: Cursor) -> None:
+        """A hint for whoever looks at lag; a writer that lost the partition meanwhile may fail here."""
+        position = Position(self._topic, number, cursor.offset, cursor.mark, cursor.source_id)
+        at = TopicPartition(self._topic, number, cursor.offset, position.to_metadata())
+        try:
+            self._consumer.commit(offsets=[at], asynchronous=False)
+        except KafkaException as error:
+            self._log.warning("the position was not committed", partition=number, reason=error.args[0].str())
+
+    def _index(self, published: Published) -> None:
+        """Indices are derived: one that could not be written is made anew by `generals archive index`."""
+        try:
+            add_to_indices(self._store, published.claim, published.stored)
+        except StoreError as error:
+            self._log.warning("an index was not brought up to date", reason=str(error))
+
+    def _report(self) -> None:
+        segments = self._mine.segments.values()
+        self._observed.buffered_bytes.set(sum(segment.size_bytes for segment in segments))
+        self._observed.open_hours.set(sum(len(segment.hours) for segment in segments))
+        for number, segment in self._mine.segments.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
+            lag = max(0, high - segment.before.offset)
+            self._runtime.consumer_lag.labels(self._topic, str(number), self._group).set(lag)
+
+    def _publisher(self, number: int) -> Publisher:
+        return Publisher(self._store, self._log_reader, self._origin(number))
+
+    def _origin(self, number: int) -> Origin:
+        return Origin(LogPartition(self._topic, number), self._topic_id, self._settings.service_id, __version__)
+
+    def _assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number) for number in self._mine.segments]
+
+    def _run(self, steps: Generator[str, None, R]) -> R:
+        while True:
+            try:
+                self._log.debug("next", step=next(steps))
+            except StopIteration as done:
+                result: R = done.value
+                return result

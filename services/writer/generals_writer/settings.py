@@ -1,0 +1,52 @@
+"""The writer's settings: `writer:` in the YAML, GENERALS_WRITER__… in the environment."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from generals_runtime.settings import ServiceSettings, SettingsGroup
+
+
+class Destination(SettingsGroup):
+    """An archive to be kept up to date. Each is its own consumer group and never waits for another."""
+
+    name: str = Field(
+        default="local", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="part of its group's name and of metrics' labels"
+    )
+    url: str = Field(default="archive", min_length=1, description="a folder, file:///folder or s3://bucket/prefix")
+    format: Literal["parquet", "npz", "tfrecord"] = "parquet"
+
+
+class Rotation(SettingsGroup):
+    """When a segment is closed: by whichever comes first. Smaller means sooner in the archive, and more objects."""
+
+    records: int = Field(default=50_000, ge=1, description="records of the topic, of about 64 experiences each")
+    bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="of records as they lie in the log")
+    record_seconds: float = Field(default=3600.0, gt=0, description="time between its records' timestamps")
+    idle_seconds: float = Field(default=30.0, gt=0, description="without a new record in the partition")
+    open_seconds: float = Field(default=300.0, gt=0, description="since its first record came")
+
+
+class WriterSettings(ServiceSettings):
+    """Everything the writer can be told."""
+
+    section: ClassVar[str] = "writer"
+
+    destinations: tuple[Destination, ...] = Field(default=(Destination(),), min_length=1)
+    rotation: Rotation = Rotation()
+    group_prefix: str = Field(default="generals-writer", min_length=1, description="group = prefix-destination")
+    buffer_bytes: int = Field(
+        default=128 * 1024 * 1024, ge=1, description="records held for one destination; above it the largest is closed"
+    )
+    on_expired: Literal["stop", "skip"] = Field(
+        default="stop", description="when the log no longer holds what is not archived: skip writes the gap down"
+    )
+
+    @model_validator(mode="after")
+    def _destinations_are_different(self) -> Self:
+        for what in ("name", "url"):
+            values = [getattr(destination, what) for destination in self.destinations]
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"two destinations have the {what} {value!r}; each needs its own")
+        return self

@@ -1,0 +1,90 @@
+"""The writer: one thread a destination, so that none waits for another.
+
+A storage that fails pauses its own destination only. What contradicts the log or the archive (see `errors`), an unknown
+schema, a lost log end the whole process: a person has to look, and every destination goes on where it was.
+"""
+
+import threading
+import time
+
+import structlog
+
+from generals_runtime import metrics
+from generals_runtime.errors import OperatorError
+from generals_writer.destination import DestinationWriter
+from generals_writer.settings import WriterSettings
+
+ONCE_S = 0.5
+JOIN_S = 60.0
+_log = structlog.get_logger("generals_writer")
+
+
+class _Lane(threading.Thread):
+    """A destination's thread: runs it until told to stop or until it fails."""
+
+    def __init__(self, writer: DestinationWriter) -> None:
+        super().__init__(name=f"destination-{writer.name}", daemon=True)
+        self.writer = writer
+        self.stopping = threading.Event()
+        self.failure: Exception | None = None
+        self.last_beat = time.monotonic()
+
+    def run(self) -> None:
+        try:
+            while not self.stopping.is_set():
+                self.writer.run_once(ONCE_S)
+                self.last_beat = time.monotonic()
+            self.writer.stop()
+        except Exception as error:  # handed to the service's own thread, which raises it
+            self.failure = error
+
+
+class WriterService:
+    """What `generals_runtime.service.run` runs."""
+
+    def __init__(self, settings: WriterSettings, observed: metrics.Metrics | None = None) -> None:
+        self._settings = settings
+        observed = observed or metrics.default()
+        self._lanes = [
+            _Lane(DestinationWriter(settings, destination, observed=observed.writer, runtime=observed.runtime))
+            for destination in settings.destinations
+        ]
+
+    def start(self) -> None:
+        for lane in self._lanes:
+            lane.writer.start()
+        for lane in self._lanes:
+            lane.start()
+
+    def run_once(self, timeout_s: float) -> None:
+        """Raise what a destination failed with, or that one makes no progress."""
+        self._lanes[0].stopping.wait(timeout_s)
+        self._raise_failures()
+        limit = self._settings.observability.stall_after_s
+        for lane in self._lanes:
+            idle = time.monotonic() - lane.last_beat
+            if idle > limit:
+                raise OperatorError(f"destination {lane.writer.name} made no progress for {idle:.0f} s")
+
+    def stop(self) -> None:
+        for lane in self._lanes:
+            lane.stopping.set()
+        for lane in self._lanes:
+            lane.join(JOIN_S)
+            if lane.is_alive():
+                _log.warning("a destination did not stop in time; its open segments are read again", at=lane.name)
+        self._raise_failures()
+
+    def abort(self) -> None:
+        """After a failure: the other destinations end where they are."""
+        for lane in self._lanes:
+            lane.stopping.set()
+
+    def not_ready(self) -> str | None:
+        found = [reason for lane in self._lanes if (reason := lane.writer.not_ready()) is not None]
+        return "; ".join(found) or None
+
+    def _raise_failures(self) -> None:
+        for lane in self._lanes:
+            if lane.failure is not None:
+                raise lane.failure
