@@ -10,6 +10,7 @@ order of things here:
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol, cast
 
@@ -42,6 +43,9 @@ class Listener(Protocol):
 def make_app(settings: CollectorSettings) -> faust.App:
     """The app, with everything that we do not use turned off."""
     kafka = settings.kafka
+    if settings.observability.log_level != "debug":
+        for name in ("faust", "mode"):  # each of a dozen inner services says that it starts
+            logging.getLogger(name).setLevel(logging.WARNING)
     return faust.App(
         settings.group,
         broker=";".join(kafka.broker_urls()),
