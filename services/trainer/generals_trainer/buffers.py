@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.records import ExperienceBatch
-from generals_trainer.replay import Layout, LayoutMismatch, NotEnough, ReplayBuffer, Sample, Snapshot
+from generals_trainer.replay import ReplayBuffer
+from generals_trainer.samples import Layout, LayoutMismatch, NotEnough, Sample, Snapshot
 from generals_trainer.settings import ReplaySettings
 
 

@@ -19,7 +19,7 @@ import torch
 
 from generals_client.positions import Position
 from generals_trainer.buffers import BuffersSnapshot
-from generals_trainer.replay import Layout, Snapshot
+from generals_trainer.samples import Layout, Snapshot
 
 VERSION = 1
 NAME = "checkpoint.pt"

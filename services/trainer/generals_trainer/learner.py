@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from generals_schemas.encodings import get_encoding
 from generals_trainer.network import QNetwork
-from generals_trainer.replay import Layout, Sample
+from generals_trainer.samples import Layout, Sample
 from generals_trainer.settings import LearnerSettings
 from generals_trainer.tensors import LearnerBatch, Tensors
 

@@ -19,7 +19,7 @@ from generals_runtime.objects import AlreadyExists, ObjectStore, open_store
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_policy, encode_policy
 from generals_schemas.records import PolicyPointer
-from generals_trainer.replay import Layout
+from generals_trainer.samples import Layout
 
 _log = structlog.get_logger("generals_trainer.policies")
 READ_WITHIN_S = 30.0

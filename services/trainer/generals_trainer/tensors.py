@@ -10,7 +10,7 @@ from torch import Tensor
 
 from generals_client.expand import expand, legal_actions
 from generals_schemas.encodings import get_encoding
-from generals_trainer.replay import Layout, Sample, States
+from generals_trainer.samples import Layout, Sample, States
 from generals_trainer.symmetries import Symmetries, symmetries
 
 

@@ -29,7 +29,7 @@ from generals_trainer.onnx_export import OnnxExport
 from generals_trainer.policies import Publisher, layout_metadata
 from generals_trainer.progress import Files, Returns, Window
 from generals_trainer.refill import RefillFailed, refill
-from generals_trainer.replay import Layout, LayoutMismatch, ReplayError, Sample
+from generals_trainer.samples import Layout, LayoutMismatch, ReplayError, Sample
 from generals_trainer.settings import TrainerSettings
 
 FREE_INSERTS = 256

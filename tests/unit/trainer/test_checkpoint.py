@@ -13,7 +13,7 @@ from generals_trainer import checkpoint
 from generals_trainer.buffers import ReplayBuffers
 from generals_trainer.checkpoint import Checkpoint, CheckpointError
 from generals_trainer.learner import DoubleDQN
-from generals_trainer.replay import Layout, LayoutMismatch
+from generals_trainer.samples import Layout, LayoutMismatch
 from generals_trainer.settings import LearnerSettings, ReplaySettings
 
 POSITIONS = (Position("experiences", 0, 7, Mark(3, 1, 2), "id", {9: 4}), Position("experiences", 1, 2))

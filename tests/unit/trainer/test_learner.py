@@ -12,7 +12,8 @@ from generals_schemas.encodings import get_encoding
 from generals_schemas.records import ExperienceBatch
 from generals_trainer.learner import DoubleDQN, learner_named
 from generals_trainer.network import QNetwork
-from generals_trainer.replay import Layout, ReplayBuffer, Sample
+from generals_trainer.replay import ReplayBuffer
+from generals_trainer.samples import Layout, Sample
 from generals_trainer.settings import LearnerSettings
 from generals_trainer.tensors import Tensors
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generals_schemas.records import ExperienceBatch, PolicyRef
-from generals_trainer.replay import Layout, LayoutMismatch, NotEnough, ReplayBuffer, ReplayError
+from generals_trainer.replay import ReplayBuffer
+from generals_trainer.samples import Layout, LayoutMismatch, NotEnough, ReplayError
 
 
 @dataclass
