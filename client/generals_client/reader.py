@@ -5,6 +5,8 @@ carries the mark beside the offset. Memory is bounded by librdkafka's queue: a s
 """
 
 import logging
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +37,8 @@ a time, offsets by partition, or saved positions (these always win)."""
 QUEUE_KBYTES = 32 * 1024
 METADATA_TIMEOUT_S = 15.0
 FETCH_RECORDS = 512
+ERROR_EVERY_S = 30.0
+_OVERTAKEN = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,10 +110,10 @@ class RecordReader:
                 "auto.offset.reset": "error",
                 "queued.max.messages.kbytes": QUEUE_KBYTES,
                 "fetch.queue.backoff.ms": 50,
-                "error_cb": _log_error,
+                "log_level": 0,  # a client without a broker writes many lines a second
+                "error_cb": _ErrorLog(),
                 **(client_config or {}),
-            },
-            logger=log,
+            }
         )
         try:
             _require_topic(self._consumer, topic)
@@ -159,14 +163,21 @@ class RecordReader:
         return state.handed.pop(record.offset, 0) if state else 0
 
     def commit(self, positions: list[Position] | None = None) -> None:
-        """Commit positions to the group, marks beside the offsets. Blocks until the broker has them."""
+        """Commit positions to the group, marks beside the offsets. Blocks until the broker has them.
+
+        A rebalance that is under way refuses commits: the next one counts, or the next owner reads a little again.
+        """
         wanted = self.positions() if positions is None else positions
         mine = [position for position in wanted if position.partition in self._partitions]
-        if mine:
-            self._consumer.commit(
-                offsets=[TopicPartition(p.topic, p.partition, p.offset, p.to_metadata()) for p in mine],
-                asynchronous=False,
-            )
+        if not mine:
+            return
+        offsets = [TopicPartition(p.topic, p.partition, p.offset, p.to_metadata()) for p in mine]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in _OVERTAKEN:
+                raise StreamError(f"committing to {self.topic}: {error.args[0].str()}") from error
+            log.info("commit refused during a rebalance")
 
     def lag(self) -> dict[int, int]:
         """Records not yet read, by partition, from what the broker last said."""
@@ -319,5 +330,14 @@ def _raise_for(error: KafkaError, topic: str) -> None:
     log.warning("the consumer goes on after an error", extra={"error": error.str()})
 
 
-def _log_error(error: KafkaError) -> None:
-    log.warning("Kafka client: %s", error.str())
+class _ErrorLog:
+    """Logs each kind of a client's errors at most twice a minute."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        now = time.monotonic()
+        if now - self._last.get(error.code(), -math.inf) >= ERROR_EVERY_S:
+            self._last[error.code()] = now
+            log.warning("Kafka client: %s", error.str())

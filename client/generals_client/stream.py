@@ -112,6 +112,11 @@ class ExperienceStream:
         return self._reader.stats
 
     @property
+    def assignment(self) -> tuple[int, ...]:
+        """The partitions that Kafka has given to this member of the group."""
+        return self._reader.assignment
+
+    @property
     def at_end(self) -> bool:
         """Whether all there was at the start has been read; never with `follow`."""
         return self._reader.at_end
