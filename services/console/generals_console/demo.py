@@ -33,7 +33,9 @@ SERVICES = {
     "engine": "generals_engine",
 }
 COLLECTOR_GROUP = "generals-collector"
+WRITER_GROUP = "generals-writer-local"
 PARTITIONS = 4
+TICK_LIMIT = 500
 REFRESH_S = 0.25
 SCRAPE_S = 1.0
 START_WITHIN_S = 90.0
@@ -49,7 +51,7 @@ class DemoOptions:
     seed: int = 1
     games: int = 64
     size: int = 12
-    ticks_per_second: int | None = 6000
+    ticks_per_second: int | None = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,14 @@ class _Demo:
         return read_stages(self._ports)
 
     def _drained(self) -> bool:
-        lags = group_lags(self._kafka)
-        behind = {lag.group for lag in lags if lag.lag}
-        present = {lag.group for lag in lags}
+        """Whether the collector and the writer have committed everything and the trainer has inserted it."""
+        behind = {COLLECTOR_GROUP: 0, WRITER_GROUP: 0}
+        lags = [lag for lag in group_lags(self._kafka) if lag.group in behind]
+        for lag in lags:
+            behind[lag.group] += lag.lag
         reading = self.read()
-        return len(present) >= 2 and not behind and reading.inserted >= reading.collected
+        known = {lag.group for lag in lags} == set(behind)
+        return known and not any(behind.values()) and reading.inserted >= reading.collected
 
     def _wait_for_all_stages(self, readings: list[Reading]) -> None:
         deadline = time.monotonic() + START_WITHIN_S
@@ -187,12 +192,24 @@ def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, ar
         "engine": {
             "seed": options.seed,
             "games": options.games,
-            "size": options.size,
+            "width": options.size,
+            "height": options.size,
+            "tick_limit": TICK_LIMIT,
             "ticks_per_second": options.ticks_per_second,
         },
         "collector": {"group": COLLECTOR_GROUP},
-        "writer": {"destinations": [{"name": "local", "url": str(archive)}]},
-        "trainer": {"run_dir": str(run_dir / "trainer")},
+        # Small segments, so that the archive can be looked at while it grows.
+        "writer": {
+            "destinations": [{"name": "local", "url": str(archive)}],
+            "rotation": {"open_seconds": 15.0, "idle_seconds": 2.0},
+        },
+        # A learner that two cores can afford beside everything else.
+        "trainer": {
+            "run_dir": str(run_dir / "trainer"),
+            "samples_per_insert": 0.1,
+            "checkpoint_every_s": 15.0,
+            "log_every_s": 2.0,
+        },
     }
 
 

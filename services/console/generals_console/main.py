@@ -67,7 +67,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The games are a function of it.")] = 1,
     games: Annotated[int, typer.Option(min=1, help="Games played side by side.")] = 64,
     size: Annotated[int, typer.Option(min=8, max=64, help="Width and height of the boards.")] = 12,
-    ticks_per_second: Annotated[int, typer.Option(min=0, help="Pace of the engine; 0 is as fast as it goes.")] = 6000,
+    ticks_per_second: Annotated[int, typer.Option(min=0, help="Pace of the engine; 0 is as fast as it goes.")] = 2000,
     external: Annotated[bool, typer.Option("--external", help="Use the configured Kafka, start none.")] = False,
     as_json: Json = False,
 ) -> None:
