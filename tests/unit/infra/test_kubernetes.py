@@ -1,0 +1,152 @@
+"""The Kubernetes manifests: valid by the schemas, safe by default, and of one mind with topics.yaml and config/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from generals_schemas.topics import TOPICS
+
+ROOT = Path(__file__).parents[3]
+K8S = ROOT / "infra" / "k8s"
+OVERLAYS = ("dev", "staging", "prod")
+SERVICES = ("engine", "collector", "writer", "trainer")
+
+kustomize = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+@cache
+def rendered(overlay: str) -> tuple[dict[str, Any], ...]:
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(K8S / "overlays" / overlay)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+
+
+def of_kind(overlay: str, kind: str) -> dict[str, dict[str, Any]]:
+    return {item["metadata"]["name"]: item for item in rendered(overlay) if item["kind"] == kind}
+
+
+def pods(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for item in rendered(overlay):
+        if item["kind"] in ("Deployment", "Job"):
+            yield item["metadata"]["name"], item["spec"]["template"]["spec"]
+
+
+def schema_of(item: dict[str, Any]) -> dict[str, Any]:
+    group, _, version = item["apiVersion"].rpartition("/")
+    path = K8S / "schemas" / f"{item['kind'].lower()}-{group or version}-{version}.json"
+    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return schema
+
+
+@kustomize
+@each_overlay
+def test_every_manifest_is_valid_by_its_schema(overlay: str) -> None:
+    for item in rendered(overlay):
+        jsonschema.validate(item, schema_of(item))
+
+
+@kustomize
+def test_a_misspelt_field_is_found() -> None:
+    scaled = json.loads(json.dumps(of_kind("prod", "ScaledObject")["collector"]))
+    scaled["spec"]["maxReplicasCount"] = scaled["spec"].pop("maxReplicaCount")
+    with pytest.raises(jsonschema.ValidationError, match="maxReplicasCount"):
+        jsonschema.validate(scaled, schema_of(scaled))
+
+
+@kustomize
+@each_overlay
+def test_no_container_is_root_or_may_write_or_grow_without_bound(overlay: str) -> None:
+    for name, pod in pods(overlay):
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert container["resources"]["limits"]["memory"], name
+            assert container["resources"]["requests"]["cpu"], name
+
+
+@kustomize
+@each_overlay
+def test_every_service_is_probed_budgeted_and_has_an_account_and_a_kafka_user(overlay: str) -> None:
+    deployments, users = of_kind(overlay, "Deployment"), of_kind(overlay, "KafkaUser")
+    budgets, accounts = of_kind(overlay, "PodDisruptionBudget"), of_kind(overlay, "ServiceAccount")
+    for service in SERVICES:
+        pod = deployments[service]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "metrics"}
+        assert container["livenessProbe"]["httpGet"] == {"path": "/live", "port": "metrics"}
+        assert budgets[service]["spec"]["selector"] == deployments[service]["spec"]["selector"]
+        assert pod["serviceAccountName"] in accounts
+        assert f"generals-{service}" in users
+        secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        assert secrets == {f"generals-{service}", "generals-cluster-ca-cert"}
+
+
+@kustomize
+@each_overlay
+def test_lag_scales_no_further_than_partitions_go(overlay: str) -> None:
+    partitions = {spec.name: spec.partitions for spec in TOPICS}
+    for name, scaled in of_kind(overlay, "ScaledObject").items():
+        (trigger,) = scaled["spec"]["triggers"]
+        assert scaled["spec"]["maxReplicaCount"] == partitions[trigger["metadata"]["topic"]]
+        assert "replicas" not in of_kind(overlay, "Deployment")[name]["spec"], "KEDA and the manifest would fight"
+
+
+@kustomize
+@each_overlay
+def test_no_secret_but_the_throw_away_one_of_dev_is_written_down(overlay: str) -> None:
+    assert set(of_kind(overlay, "Secret")) == ({"generals-s3"} if overlay == "dev" else set())
+
+
+def test_the_topics_are_those_of_topics_yaml() -> None:
+    documents = yaml.safe_load_all((K8S / "base" / "topics.yaml").read_text(encoding="utf-8"))
+    declared = {item["metadata"]["name"]: item["spec"] for item in documents}
+    assert set(declared) == {spec.name for spec in TOPICS}
+    for spec in TOPICS:
+        assert declared[spec.name]["partitions"] == spec.partitions
+        config = {key: str(value) for key, value in declared[spec.name]["config"].items()}
+        assert config == {**spec.config, "min.insync.replicas": "2"}
+
+
+def test_only_producers_of_a_topic_may_write_to_it() -> None:
+    documents = yaml.safe_load_all((K8S / "base" / "users.yaml").read_text(encoding="utf-8"))
+    writers: dict[str, set[str]] = {spec.name: set() for spec in TOPICS}
+    for user in documents:
+        for acl in user["spec"]["authorization"]["acls"]:
+            if "Write" in acl["operations"]:
+                assert acl["resource"]["patternType"] == "literal"
+                writers[acl["resource"]["name"]].add(user["metadata"]["name"].removeprefix("generals-"))
+    assert writers == {spec.name: set(spec.producers) for spec in TOPICS}
+
+
+@pytest.mark.parametrize("overlay", ["staging", "prod"])
+def test_a_cluster_is_configured_as_config_says(overlay: str) -> None:
+    here = (K8S / "overlays" / overlay / "generals.yaml").read_text(encoding="utf-8")
+    assert here == (ROOT / "config" / f"{overlay}.yaml").read_text(encoding="utf-8")
+
+
+@kustomize
+@each_overlay
+def test_the_writers_group_that_is_scaled_is_the_one_that_the_configuration_makes(overlay: str) -> None:
+    config = yaml.safe_load((K8S / "overlays" / overlay / "generals.yaml").read_text(encoding="utf-8"))
+    (destination,) = config["writer"]["destinations"]
+    (trigger,) = of_kind(overlay, "ScaledObject")["writer"]["spec"]["triggers"]
+    assert trigger["metadata"]["consumerGroup"] == f"generals-writer-{destination['name']}"
