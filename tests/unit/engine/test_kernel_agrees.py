@@ -43,7 +43,7 @@ def start_both(played: RandomGame) -> tuple[rules.GameState, Game, Bits]:
         teams=played.teams,
         rules_version=played.version,
     )
-    kernel = allocate(games=1, slots=1, stride=1, chunk_ticks=1)
+    kernel = allocate(games=1, slots=1, record_tiles=1, chunk_ticks=1)
     settings = GameRules(teams=played.teams, policies=[-1] * board.players, version=played.version)
     start_game(kernel, 0, board, settings, 1)
     return state, kernel.words[0], kernel.bits[0]

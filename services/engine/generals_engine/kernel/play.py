@@ -17,10 +17,11 @@ DEAD = -1
 
 
 @jit
-def play_chunks(state: State, first: int, count: int) -> None:
-    """One chunk of each of the games `first … first + count - 1`, recorded in slots `0 … count - 1`."""
+def play_chunks(state: State, playing: NDArray[np.bool_], first: int, count: int) -> None:
+    """One chunk of each of the games `first … first + count - 1` with `playing[g]`, in slots `0 … count - 1`."""
     for slot in range(count):
-        _play_chunk(state, state.words[first + slot], state.bits[first + slot], slot)
+        if playing[first + slot]:
+            _play_chunk(state, state.words[first + slot], state.bits[first + slot], slot)
 
 
 @jit

@@ -8,7 +8,7 @@ smaller board leaves unused is never touched (nor, thus, allocated by the system
 A tick touches few tiles, so what it needs is kept up to date move by move instead of scanned: for each player the list
 of tiles it may move from, and a bit for each owned tile.
 
-Axes: G games, P players, S the tiles of the largest board recorded. Tile index = y * W + x at the board's own width W.
+Axes: G games, P players, T ticks, HW tiles. Tile index = y * W + x at the board's own width W.
 Recording goes to slots (R of them): when many ticks of one game run in one call, its slot is a few hundred kB that stay
 in cache until they are encoded; when all games advance tick by tick, each has a slot of its own.
 
@@ -93,7 +93,7 @@ class State(NamedTuple):
     """All games, and the slots their boards are recorded in.
 
     words: `[G, WORDS]` i4.  bits: `[G, BIT_WORDS]` u8.
-    record_tiles: `[R, (T + 1) * S]` u1, rows packed at the board's own size; the same of armies in u2 and in u4 (wide).
+    record_tiles: `[R, most (T + 1) * HW]` u1, rows packed at the board's own size; so armies in u2 and in u4 (wide).
     record_alive: `[R, T + 1]` u2.  record_actions: `[R, T * P]` i4, packed at the game's own number of players.
     """
 
@@ -106,15 +106,14 @@ class State(NamedTuple):
     record_actions: NDArray[np.int32]
 
 
-def allocate(*, games: int, slots: int, stride: int, chunk_ticks: int, players: int = MAX_PLAYERS) -> State:
-    """Arrays for `games` games and `slots` places to record boards of up to `stride` tiles for `chunk_ticks` ticks."""
-    boards = (chunk_ticks + 1) * stride
+def allocate(*, games: int, slots: int, record_tiles: int, chunk_ticks: int, players: int = MAX_PLAYERS) -> State:
+    """Arrays for `games` games and `slots` places to record `record_tiles` tiles of boards, `chunk_ticks` ticks."""
     return State(
         words=np.zeros((games, WORDS), np.int32),
         bits=np.zeros((games, BIT_WORDS), np.uint64),
-        record_tiles=np.zeros((slots, boards), np.uint8),
-        record_armies=np.zeros((slots, boards), np.uint16),
-        record_wide=np.zeros((slots, boards), np.uint32),
+        record_tiles=np.zeros((slots, record_tiles), np.uint8),
+        record_armies=np.zeros((slots, record_tiles), np.uint16),
+        record_wide=np.zeros((slots, record_tiles), np.uint32),
         record_alive=np.zeros((slots, chunk_ticks + 1), np.uint16),
         record_actions=np.zeros((slots, chunk_ticks * players), np.int32),
     )

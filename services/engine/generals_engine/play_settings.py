@@ -1,0 +1,80 @@
+"""What a worker plays, apart from where it sends it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from generals_engine.maps import GameMap, MapError, rule_side
+from generals_engine.policies import Policy
+from generals_engine.rng import below, streams
+
+MOST_RECORD_BYTES = 512 * 1024
+"""Of a record's arrays before compression; chunks of large boards get fewer ticks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaySettings:
+    """What is played.
+
+    run: unique for ever; game ids are `run-worker-ordinal`.
+    policies: seat p plays `policies[p % len]`, or a draw from them if `assignment` is "pool".
+    teams: `[P]`, None: everyone for themselves.  width, height: None: the site's.  board: a fixed map for all games.
+    tick_limit: None: to the end.  max_games: None: for ever.
+    """
+
+    run: str
+    policies: tuple[Policy, ...]
+    players: int = 2
+    teams: tuple[int, ...] | None = None
+    width: int | None = None
+    height: int | None = None
+    board: GameMap | None = None
+    games: int = 128
+    assignment: Literal["seats", "pool"] = "seats"
+    tick_limit: int | None = None
+    chunk_ticks: int = 64
+    seed: int = 0
+    worker: int = 0
+    workers: int = 1
+    memory: bool = False
+    rules_version: int = 18
+    split_percent: int = 10
+    max_games: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.policies:
+            raise ValueError("policies is empty: name at least one")
+        if self.board is not None and self.board.players != self.players:
+            raise MapError(f"the map has {self.board.players} generals, but {self.players} players are set")
+        if self.teams is not None and (len(self.teams) != self.players or len(set(self.teams)) < 2):
+            raise ValueError(f"teams {self.teams} must give each of {self.players} players a team, two at least")
+
+    @property
+    def team_numbers(self) -> tuple[int, ...]:
+        return self.teams or tuple(range(self.players))
+
+    @property
+    def largest_area(self) -> int:
+        """Tiles of the largest board that may come."""
+        if self.board is not None:
+            return int(self.board.tiles.size)
+        side = rule_side(self.players, 1.0)
+        return (self.width or side) * (self.height or side)
+
+    @property
+    def record_tiles(self) -> int:
+        """The most `(T + 1) * HW` of any chunk."""
+        return min((self.chunk_ticks + 1) * self.largest_area, max(MOST_RECORD_BYTES // 5, 2 * self.largest_area))
+
+    def ticks_a_chunk(self, area: int) -> int:
+        """T for a board of `area` tiles: so few that a record of 4-byte armies stays under MOST_RECORD_BYTES."""
+        fixed = 1024 + (self.players * area * 5 if self.memory else 0)
+        each = area * 5 + self.players * 4 + 2
+        return max(1, min(self.chunk_ticks, (MOST_RECORD_BYTES - fixed) // each - 1))
+
+    def seated(self, seed: int) -> tuple[Policy, ...]:
+        """`[P]`: who plays in which seat of the game with this seed."""
+        offered = self.policies
+        if self.assignment == "seats":
+            return tuple(offered[player % len(offered)] for player in range(self.players))
+        stream = streams(seed, 1)
+        return tuple(offered[below(stream, 0, len(offered))] for _ in range(self.players))

@@ -1,0 +1,49 @@
+"""From a policy's name to the policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+from generals_engine.policies import codes
+from generals_engine.policies.protocol import BatchPolicy
+from generals_schemas.records import PolicyRef
+
+HEURISTICS: Mapping[str, int] = {"random": codes.RANDOM, "expander": codes.EXPANDER}
+"""Names of the policies that run in the kernel."""
+
+
+class UnknownPolicy(ValueError):
+    """No policy has this name; the message lists those there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy of a player: a kernel's number, or a batch policy."""
+
+    name: str
+    code: int
+    batch: BatchPolicy | None = None
+
+    @property
+    def ref(self) -> PolicyRef:
+        return PolicyRef(self.name) if self.batch is None else self.batch.ref
+
+
+def find_policy(name: str) -> Policy:
+    """The heuristic of a name, or what `module:factory` makes when called without arguments.
+
+    Raises:
+        UnknownPolicy: there is none.
+    """
+    if name in HEURISTICS:
+        return Policy(name, HEURISTICS[name])
+    module, _, factory = name.partition(":")
+    if not factory:
+        raise UnknownPolicy(f"policy {name!r} is unknown: there are {', '.join(HEURISTICS)}, or module:factory")
+    try:
+        made = getattr(import_module(module), factory)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UnknownPolicy(f"policy {name!r} cannot be loaded: {error}") from error
+    if not hasattr(made, "act") or not isinstance(getattr(made, "ref", None), PolicyRef):
+        raise UnknownPolicy(f"policy {name!r} must have act(observations) and ref, a PolicyRef; got {made!r}")
+    return Policy(name, codes.EXTERNAL, made)

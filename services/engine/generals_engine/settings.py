@@ -1,0 +1,89 @@
+"""The engine's settings: `engine:` in the YAML, GENERALS_ENGINE__… in the environment."""
+
+import secrets
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from generals_engine.map_files import load_map
+from generals_engine.play_settings import PlaySettings
+from generals_engine.policies import find_policy
+from generals_engine.rules import NEWEST_RULES, OLDEST_RULES
+from generals_runtime.settings import ServiceSettings
+from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
+
+
+def _new_run() -> str:
+    """Never drawn twice: game ids are unique for ever, and so must the run's part of them be."""
+    return secrets.token_hex(6)
+
+
+class EngineSettings(ServiceSettings):
+    """Everything an engine worker can be told."""
+
+    section: ClassVar[str] = "engine"
+
+    run: str = Field(
+        default_factory=_new_run,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="first part of game ids; one used before would repeat them",
+    )
+    worker: int = Field(default=0, ge=0, description="which of the run's workers this is")
+    workers: int = Field(default=1, ge=1, description="how many the run has; part of what games are drawn from")
+    seed: int | None = Field(default=None, ge=0, description="the same seed gives the same games; none: drawn")
+    games: int = Field(default=128, ge=1, le=4096, description="played side by side")
+    max_games: int | None = Field(default=None, ge=1, description="ends after so many; none: never")
+    players: int = Field(default=2, ge=2, le=MAX_PLAYERS)
+    teams: tuple[int, ...] | None = Field(default=None, description="a team's number for each player; none: no teams")
+    width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
+    height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
+    map: Path | None = Field(default=None, description="a JSON file: all games are played on this map")
+    policies: tuple[str, ...] = Field(
+        default=("expander", "random"), min_length=1, description="names or module:factory"
+    )
+    assignment: Literal["seats", "pool"] = Field(
+        default="seats", description="seats: player p plays policies[p]; pool: each seat draws one for each game"
+    )
+    tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; none: played to the end")
+    chunk_ticks: int = Field(default=64, ge=1, le=1024, description="ticks a record, fewer on very large boards")
+    memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
+    rules_version: int = Field(default=NEWEST_RULES, ge=OLDEST_RULES, le=NEWEST_RULES)
+    split_percent: int = Field(default=10, ge=0, le=100, description="of random moves that send half")
+    ticks_per_second: float | None = Field(default=None, gt=0, description="of all games together; none: full speed")
+    on_broker_away: Literal["block"] = Field(default="block", description="block: play stops until there is room")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.worker >= self.workers:
+            raise ValueError(f"worker {self.worker} is not below workers {self.workers}; the first is 0")
+        if self.teams is not None and len(self.teams) != self.players:
+            raise ValueError(f"teams {self.teams} must have one number for each of {self.players} players")
+        return self
+
+    def play(self) -> PlaySettings:
+        """What is to be played. Loads the map and the policies.
+
+        Raises:
+            MapError, UnknownPolicy: what cannot be loaded, and why.
+        """
+        return PlaySettings(
+            run=self.run,
+            policies=tuple(find_policy(name) for name in self.policies),
+            players=self.players,
+            teams=self.teams,
+            width=self.width,
+            height=self.height,
+            board=load_map(self.map) if self.map is not None else None,
+            games=self.games,
+            assignment=self.assignment,
+            tick_limit=self.tick_limit,
+            chunk_ticks=self.chunk_ticks,
+            seed=secrets.randbits(62) if self.seed is None else self.seed,
+            worker=self.worker,
+            workers=self.workers,
+            memory=self.memory,
+            rules_version=self.rules_version,
+            split_percent=self.split_percent,
+            max_games=self.max_games,
+        )

@@ -1,0 +1,79 @@
+"""The worker's own logic, apart from Kafka: order when there is no room, pace, where games lie, settings."""
+
+import pytest
+from pydantic import ValidationError
+
+from generals_engine.partitions import murmur2, partition_of
+from generals_engine.settings import EngineSettings
+from generals_engine.worker import CannotPlay, EngineWorker, Pace
+
+
+@pytest.mark.parametrize(
+    ("key", "hashed"),
+    [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536), ("abc", 479470107)],
+)
+def test_partitions_are_hashed_as_kafkas_own_clients_do(key: str, hashed: int) -> None:
+    """The vectors of Kafka's UtilsTest."""
+    assert murmur2(key.encode()) == hashed & 0xFFFFFFFF
+    assert partition_of(key.encode(), 8) == (hashed & 0x7FFFFFFF) % 8
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_pace_is_kept_on_average_and_a_pause_is_not_made_up_for() -> None:
+    clock = Clock()
+    pace = Pace(1000.0, clock)
+    assert pace.wait_s() == 0
+    pace.played(500)
+    pace.played(500)
+    assert pace.wait_s() == pytest.approx(1.0)
+    clock.now += 60
+    assert pace.wait_s() == 0
+    pace.played(100)
+    assert pace.wait_s() == pytest.approx(0.1)
+
+
+def test_without_a_rate_nothing_waits() -> None:
+    pace = Pace(None, Clock())
+    pace.played(1_000_000)
+    assert pace.wait_s() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"policies": ("clever",)}, "policy 'clever' is unknown: there are random, expander"),
+        ({"policies": ("os:getcwd",)}, "policy 'os:getcwd' must have act"),
+        ({"policies": ("os:path",)}, "policy 'os:path' cannot be loaded: .* not callable"),
+        ({"map": "/nowhere/map.json"}, r"map /nowhere/map\.json: cannot be read"),
+        ({"teams": (1, 1)}, "two at least"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_by_name(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(CannotPlay, match=message):
+        EngineWorker(EngineSettings(**settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"worker": 2, "workers": 2}, "worker 2 is not below workers 2"),
+        ({"players": 3, "teams": (0, 1)}, "must have one number for each of 3 players"),
+        ({"players": 13}, "less than or equal to 12"),
+        ({"run": "a b"}, "match pattern"),
+        ({"speed": 3}, "Extra inputs"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        EngineSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_every_run_gets_an_id_of_its_own() -> None:
+    assert EngineSettings().run != EngineSettings().run
