@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.records import ExperienceBatch
+from generals_schemas.records import Armies, ExperienceBatch
 from generals_trainer import replay_kernels as kernels
 from generals_trainer.samples import (
     Block,
@@ -122,9 +122,11 @@ class ReplayBuffer:
         if batch.steps == 0:
             raise ReplayError("a batch without steps (a rejected marker?) cannot be inserted")
         rows = batch.steps + 1
-        self._make_room(rows, kernels.count_extras(batch.armies))
+        large = np.flatnonzero(batch.armies > 255)
+        self._make_room(rows, len(large))
         first = self._head
         self._write(first, batch)
+        self._write_extras(first, batch, large)
         self._head += rows
         self._blocks.append(Block(first, rows, sequence, partition, offset))
         self._link(first, batch)
@@ -248,32 +250,48 @@ class ReplayBuffer:
         self._extras_oldest = int(self._extra_start[last]) + int(self._extra_count[last])
 
     def _write(self, first: int, batch: ExperienceBatch) -> None:
-        bits = batch.bits.reshape(batch.steps + 1, -1)
-        self._extras_head = kernels.write_states(
-            self._states,
-            self._extra_start,
-            self._extra_count,
-            self._extra_tile,
-            self._extra_high,
-            first,
-            self._extras_head,
-            batch.armies,
-            bits,
-        )
-        rows = self._rows(first, batch.steps + 1)
-        steps, last, tail = rows[:-1], rows[-2], rows[-1]
-        self._scalars[rows] = batch.scalars
-        self._actions[steps] = batch.actions
-        self._rewards[steps] = batch.rewards
-        self._log_probs[steps] = np.nan if batch.log_probs is None else batch.log_probs
-        self._following[steps] = rows[1:]
-        self._flags[steps] = 0
+        """States and steps, in the one or two pieces that the ring's end leaves."""
+        start, rows = first % self.capacity, batch.steps + 1
+        fits = min(rows, self.capacity - start)
+        self._write_piece(slice(start, start + fits), slice(0, fits), batch)
+        if fits < rows:
+            self._write_piece(slice(0, rows - fits), slice(fits, rows), batch)
+        last, tail = (first + batch.steps - 1) % self.capacity, (first + batch.steps) % self.capacity
         self._flags[tail] = kernels.TAIL
         if batch.end == "terminated":
             self._flags[last] = kernels.TERMINATED
+
+    def _write_piece(self, rows: slice, steps: slice, batch: ExperienceBatch) -> None:
+        tiles = self.layout.tiles
+        self._states[rows, :tiles] = batch.armies[steps]  # modulo 256: what is above is an extra
+        self._states[rows, tiles:] = batch.bits[steps].reshape(steps.stop - steps.start, -1)
+        if self.layout.scalars:
+            self._scalars[rows] = batch.scalars[steps]
         self._policy[rows] = self._policy_index(batch.policy.name)
         self._version[rows] = batch.policy.version
         self._uses[rows] = 0
+        self._flags[rows] = 0
+        self._extra_count[rows] = 0
+        self._extra_start[rows] = self._extras_head
+        self._following[rows] = np.arange(rows.start + 1, rows.stop + 1) % self.capacity
+        # The last row of all holds a state only.
+        taken = slice(rows.start, rows.start + len(batch.actions[steps]))
+        self._actions[taken] = batch.actions[steps]
+        self._rewards[taken] = batch.rewards[steps]
+        self._log_probs[taken] = np.nan if batch.log_probs is None else batch.log_probs[steps]
+
+    def _write_extras(self, first: int, batch: ExperienceBatch, large: NDArray[np.int64]) -> None:
+        """Armies above 255: their tile and `army >> 8`, in the rows' order. large: flat indices into the armies."""
+        if not len(large):
+            return
+        slots = (self._extras_head + np.arange(len(large))) % len(self._extra_tile)
+        self._extra_tile[slots] = large % self.layout.tiles
+        self._extra_high[slots] = batch.armies.reshape(-1)[large] >> 8
+        counts = np.bincount(large // self.layout.tiles, minlength=batch.steps + 1)
+        rows = self._rows(first, batch.steps + 1)
+        self._extra_count[rows] = counts
+        self._extra_start[rows] = self._extras_head + np.cumsum(counts) - counts
+        self._extras_head += len(large)
 
     def _policy_index(self, name: str) -> int:
         if name not in self.policy_names:
@@ -372,20 +390,15 @@ class ReplayBuffer:
         )
 
     def _unpack(self, rows: NDArray[np.int64]) -> States:
-        armies = np.empty((len(rows), self.layout.tiles), np.uint32)
-        planes = len(self.layout.planes)
-        bits = np.empty((len(rows), planes * self.layout.bytes_per_plane), np.uint8)
-        kernels.read_states(
-            self._states,
-            self._extra_start,
-            self._extra_count,
-            self._extra_tile,
-            self._extra_high,
-            rows,
-            armies,
-            bits,
-        )
-        return States(armies, bits.reshape(len(rows), planes, -1), self._scalars[rows])
+        tiles, planes = self.layout.tiles, len(self.layout.planes)
+        # Rows are in range; "clip" spares numpy a copy made in case they were not.
+        packed = np.take(self._states, rows, axis=0, mode="clip")
+        armies: Armies = packed[:, :tiles].astype(np.uint16)
+        if self._extra_count[rows].any():
+            armies = armies.astype(np.uint32)
+            kernels.add_extras(armies, rows, self._extra_start, self._extra_count, self._extra_tile, self._extra_high)
+        bits = np.ascontiguousarray(packed[:, tiles:]).reshape(len(rows), planes, -1)
+        return States(armies, bits, self._scalars[rows])
 
 
 def _check_arguments(capacity: int, n_step: int, gamma: float, alpha: float) -> None:

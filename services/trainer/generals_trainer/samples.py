@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.records import ExperienceBatch
+from generals_schemas.records import Armies, ExperienceBatch
 
 
 class ReplayError(Exception):
@@ -57,10 +57,11 @@ class Layout(NamedTuple):
 class States:
     """N packed states, as `generals_client.expand` takes them.
 
-    armies: `[N, HW]` u4.  bits: `[N, planes, ceil(HW / 8)]` u1.  scalars: `[N, S]` f4.
+    armies: `[N, HW]` u2, or u4 if one of them has outgrown a byte.  bits: `[N, planes, ceil(HW / 8)]` u1.
+    scalars: `[N, S]` f4.
     """
 
-    armies: NDArray[np.uint32]
+    armies: Armies
     bits: NDArray[np.uint8]
     scalars: NDArray[np.float32]
 
