@@ -1,5 +1,6 @@
-"""A log and an object store in memory, for tests that crash writers at every step."""
+"""A log, an object store and writers in memory, for tests that crash them at every step."""
 
+from collections.abc import Generator as Steps
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -9,11 +10,13 @@ from synthetic_play import Game, play_chunk
 from generals_runtime.objects import AlreadyExists, NotFound, ObjectInfo, StoreUnavailable
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch, Source
-from generals_writer.build import LogRecord
+from generals_writer.build import Built, LogRecord, Origin, build
 from generals_writer.errors import LogExpired
 from generals_writer.layout import LogPartition
+from generals_writer.publisher import Published, Publisher
 
 HOUR_MS = 3_600_000
+LOG = LogPartition("generals.experiences", 0)
 
 
 class MemoryStore:
@@ -105,3 +108,47 @@ def made_up_log(rng: Generator, *, chunks: int, hours: int = 3) -> tuple[MemoryL
                 time = 1_750_000_000_000 + offset * HOUR_MS // 40 - late * HOUR_MS
                 records.append(LogRecord(offset, time, encode_batch(batch)))
     return MemoryLog(records), [batch for group in groups for batch in group if batch.rejected is None]
+
+
+def origin(writer: str = "w", topic_id: str = "topic-id") -> Origin:
+    return Origin(LOG, topic_id, writer, "1")
+
+
+def run(steps: Steps[str, None, object]) -> object:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
+def life(store: MemoryStore, log: MemoryLog, rng: Generator, writer: str) -> Steps[str, None, None]:
+    """A writer as the service runs it, with cuts of its own."""
+    publisher = Publisher(store, log, origin(writer))
+    while True:
+        try:
+            cursor = yield from publisher.settle()
+            while cursor.offset < log.end:
+                end = min(log.end, cursor.offset + int(rng.integers(1, 12)))
+                built = build(
+                    log.read(LOG, cursor.offset, end),
+                    before=cursor,
+                    end=end,
+                    origin=origin(writer),
+                    format_name="parquet",
+                )
+                published = yield from insist(publisher, built, rng)
+                cursor = published.cursor
+            return
+        except StoreUnavailable:
+            yield "wait"
+
+
+def insist(publisher: Publisher, built: Built, rng: Generator) -> Steps[str, None, Published]:
+    while True:
+        try:
+            return (yield from publisher.publish(built))
+        except StoreUnavailable:
+            if rng.random() < 0.5:
+                raise
+            yield "try again"

@@ -1,16 +1,17 @@
 """What an archive holds, by its claims and seals: the reading side's view of it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from generals_client.positions import Position
 from generals_runtime.objects import NotFound, ObjectStore
-from generals_writer.claims import Beginning, Claim, Planned, Seal, Stored
+from generals_writer.claims import Beginning, Claim, Seal, Stored
 from generals_writer.errors import CorruptObject
+from generals_writer.generations import Generation, Held, newest_generation
 from generals_writer.layout import (
     CLAIMS,
+    GENERATIONS,
     LogPartition,
     beginning_key,
     parse_claim_key,
@@ -46,6 +47,7 @@ class Chain:
 
     log: LogPartition
     beginning: Beginning | None = None
+    generation: Generation | None = None
     segments: list[Segment] = field(default_factory=list)
     broken: list[Problem] = field(default_factory=list)
 
@@ -58,6 +60,19 @@ class Chain:
                 break
             run.append(segment)
         return run
+
+    def held(self) -> list[Held]:
+        """The objects that readers are to read: those sealed, less those merged or pruned, and the merged ones."""
+        generation = self.generation or Generation(self.log)
+        found = []
+        for segment in self.segments:
+            stored = segment.stored()
+            for planned in segment.claim.objects:
+                entry = stored.get(planned.key)
+                if entry and planned.key not in generation.replaced and planned.key not in generation.pruned:
+                    found.append(Held(**asdict(planned), bytes=entry.bytes, sha256=entry.sha256))
+        found += [held for key, held in generation.merged.items() if key not in generation.pruned]
+        return sorted(found, key=lambda held: (held.first_offset, held.key))
 
     @property
     def position(self) -> Position | None:
@@ -132,6 +147,10 @@ def read_chains(store: ObjectStore, topic: str | None = None) -> list[Chain]:
         chain.segments.append(Segment(claim, _seal(store, chain, claim)))
     for chain in chains.values():
         chain.beginning = _beginning(store, chain)
+        try:
+            chain.generation = newest_generation(store, chain.log)
+        except CorruptObject as error:
+            chain.broken.append(Problem("corrupt", GENERATIONS, str(error)))
     return [chains[log] for log in sorted(chains)]
 
 
@@ -144,22 +163,13 @@ def ls(store: ObjectStore, topic: str | None = None) -> Listing:
     """What the archive holds by hour and by partition, by its claims and seals; objects are not looked at."""
     chains = read_chains(store, topic)
     totals: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for segment, planned in planned_objects(chains):
-        stored = segment.stored().get(planned.key)
-        if stored is not None:
-            total = totals[segment.claim.topic, planned.key.rpartition("/")[0] + "/"]
-            for index, value in enumerate((1, stored.rows, stored.bytes)):
+    for chain in chains:
+        for held in chain.held():
+            total = totals[chain.log.topic, held.key.rpartition("/")[0] + "/"]
+            for index, value in enumerate((1, held.rows, held.bytes)):
                 total[index] += value
     hours = tuple(HourListing(name, folder, *total) for (name, folder), total in sorted(totals.items()))
     return Listing(store.url, hours, tuple(_partition(chain) for chain in chains if chain.segments))
-
-
-def planned_objects(chains: list[Chain]) -> Iterator[tuple[Segment, Planned]]:
-    """Every object that is promised, in the order of the log."""
-    for chain in chains:
-        for segment in chain.segments:
-            for planned in segment.claim.objects:
-                yield segment, planned
 
 
 def _partition(chain: Chain) -> PartitionListing:

@@ -6,36 +6,50 @@ one that was not stored. `rebuild_indices` makes all of them anew.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from generals_runtime.objects import NotFound, ObjectStore
+from generals_writer.catalog import read_chains
 from generals_writer.claims import Claim, Stored
-from generals_writer.layout import hour_folder
+from generals_writer.generations import Held
 
 INDEX = "_index.json"
 VERSION = 1
+Entries = dict[str, dict[str, Any]]
 
 
 def add_to_indices(store: ObjectStore, claim: Claim, stored: Iterable[Stored]) -> None:
     """Add a sealed claim's objects to the indices of their folders."""
     sealed = {entry.key: entry for entry in stored}
-    for folder, entries in _by_folder([(claim, sealed)]).items():
-        found = read_index(store, folder)
-        found.update(entries)
-        _write(store, folder, found)
+    held = [
+        Held(**asdict(planned), bytes=sealed[planned.key].bytes, sha256=sealed[planned.key].sha256)
+        for planned in claim.objects
+        if planned.key in sealed
+    ]
+    for folder, entries in _by_folder(held).items():
+        _write(store, folder, {**read_index(store, folder), **entries})
 
 
-def rebuild_indices(store: ObjectStore, sealed: Iterable[tuple[Claim, dict[str, Stored]]]) -> list[str]:
-    """Write the index of every folder anew, from claims and their seals; the names of the indices."""
-    names = []
-    for folder, entries in sorted(_by_folder(sealed).items()):
-        _write(store, folder, entries)
-        names.append(folder + INDEX)
-    return names
+def rebuild_indices(store: ObjectStore, topic: str | None = None) -> list[str]:
+    """Write the index of every hour anew, from claims, seals and generations; the names of the indices."""
+    held = [held for chain in read_chains(store, topic) for held in chain.held()]
+    folders: dict[str, Entries] = {
+        info.key.removesuffix(INDEX): {}  # of hours that were pruned
+        for info in store.list(f"topic={topic}/" if topic else "topic=")
+        if info.key.endswith(f"/{INDEX}")
+    }
+    folders.update(_by_folder(held))
+    for folder, entries in sorted(folders.items()):
+        if entries:
+            _write(store, folder, entries)
+        else:
+            store.delete(folder + INDEX)
+    return [folder + INDEX for folder, entries in sorted(folders.items()) if entries]
 
 
-def read_index(store: ObjectStore, folder: str) -> dict[str, dict[str, Any]]:
+def read_index(store: ObjectStore, folder: str) -> Entries:
     """The entries of a folder's index by object name; empty if there is none or it is damaged."""
     try:
         found = json.loads(store.get(folder + INDEX))
@@ -46,30 +60,17 @@ def read_index(store: ObjectStore, folder: str) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in found["objects"]}
 
 
-def _by_folder(sealed: Iterable[tuple[Claim, dict[str, Stored]]]) -> dict[str, dict[str, dict[str, Any]]]:
-    folders: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for claim, stored in sealed:
-        for planned in claim.objects:
-            entry = stored.get(planned.key)
-            if entry is None:
-                continue
-            folder = hour_folder(claim.topic, planned.hour)
-            name = planned.key.removeprefix(folder)
-            folders[folder][name] = {
-                "name": name,
-                "format": claim.format,
-                "partition": claim.partition,
-                "segment": [claim.first, claim.end],
-                "offsets": [planned.first_offset, planned.last_offset],
-                "rows": planned.rows,
-                "batches": planned.batches,
-                "bytes": entry.bytes,
-                "sha256": entry.sha256,
-            }
+def _by_folder(helds: Iterable[Held]) -> dict[str, Entries]:
+    folders: dict[str, Entries] = defaultdict(dict)
+    for held in helds:
+        folder, _, name = held.key.rpartition("/")
+        entry = asdict(held)
+        del entry["key"]
+        folders[folder + "/"][name] = {**entry, "name": name}
     return dict(folders)
 
 
-def _write(store: ObjectStore, folder: str, entries: dict[str, dict[str, Any]]) -> None:
+def _write(store: ObjectStore, folder: str, entries: Mapping[str, dict[str, Any]]) -> None:
     whole = {
         "version": VERSION,
         "rows": sum(entry["rows"] for entry in entries.values()),

@@ -4,6 +4,7 @@
     _segments/T/<partition>/beginning.json                                           where the first claim begins
     _segments/T/<partition>/<first offset>.json                                      claims
     _seals/T/<partition>/<first offset>.json                                         what was stored of each claim
+    _generations/T/<partition>/<number>.json                                         what was merged or pruned since
 
 Names that begin with an underscore are skipped by Hive-style readers (pyarrow, DuckDB's globs by extension, Spark).
 """
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 HOUR_MS = 3_600_000
 CLAIMS = "_segments/"
 SEALS = "_seals/"
+GENERATIONS = "_generations/"
 OFFSET_DIGITS = 20
 
 
@@ -63,3 +65,18 @@ def parse_claim_key(key: str) -> tuple[LogPartition, int] | None:
         return None
     number, first = parts[2], parts[3].removesuffix(".json")
     return (LogPartition(parts[1], int(number)), int(first)) if number.isdigit() and first.isdigit() else None
+
+
+def generation_key(log: LogPartition, number: int) -> str:
+    return f"{GENERATIONS}{log.topic}/{log.number}/{number:0{OFFSET_DIGITS}d}.json"
+
+
+def parse_generation_key(key: str) -> int | None:
+    """The number that a generation's name says; None for another name."""
+    name = key.rpartition("/")[2].removesuffix(".json")
+    return int(name) if key.startswith(GENERATIONS) and name.isdigit() else None
+
+
+def merged_key(log: LogPartition, first: int, hour: int, generation: int, extension: str) -> str:
+    """A merged object: named by its first segment's offset and the generation that made it."""
+    return f"{hour_folder(log.topic, hour)}{log.topic}-{log.number}-{first:0{OFFSET_DIGITS}d}-g{generation}.{extension}"

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_runtime.objects import NotFound, ObjectStore
-from generals_writer.catalog import Chain, Problem, Segment, read_chains
-from generals_writer.claims import Planned
+from generals_writer.catalog import Chain, Problem, read_chains
 from generals_writer.errors import CorruptObject
 from generals_writer.formats import Keys, format_of
+from generals_writer.generations import Held
 from generals_writer.layout import LogPartition, claim_key, seal_key
 from generals_writer.publisher import Log
 
@@ -34,6 +34,7 @@ class VerifyReport:
     stray: objects that no claim names (harmless to readers that go by claims).
     pending: segments begun and not yet sealed.  behind: records of the log not yet claimed; None if no log was asked.
     lost_chunks, rejected, repeats, unreadable, expired: what the writers counted in the log.
+    pruned: rows taken away by rule.
     """
 
     segments: int = 0
@@ -51,6 +52,7 @@ class VerifyReport:
     repeats: int = 0
     unreadable: int = 0
     expired: int = 0
+    pruned: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -88,6 +90,7 @@ def verify(
         for problem in chain.broken:
             report.add(problem)
         _check_chain(chain, report)
+        _check_seals(chain, report)
         keys = list(_check_objects(store, chain, report, progress))
         _check_keys(chain.log, keys, game_of, report)
         if log is not None:
@@ -96,11 +99,6 @@ def verify(
             report.behind = (report.behind or 0) + max(0, high - end)
     _check_strays(store, chains, topic, report)
     return report
-
-
-def damaged(store: ObjectStore, segment: Segment) -> list[Problem]:
-    """What is missing or corrupt of one segment's objects."""
-    return [problem for _, _, problem in _objects(store, segment) if problem is not None]
 
 
 def _check_chain(chain: Chain, report: VerifyReport) -> None:
@@ -134,56 +132,50 @@ def _gap(log: LogPartition, start: int, end: int, report: VerifyReport) -> None:
     report.add(Problem("missing", claim_key(log, start), f"no claim holds offsets [{start}, {end})"))
 
 
-def _check_objects(store: ObjectStore, chain: Chain, report: VerifyReport, progress: Progress | None) -> Iterator[Keys]:
+def _check_seals(chain: Chain, report: VerifyReport) -> None:
+    """A seal names exactly what its claim promised."""
     for segment in chain.segments:
-        if segment.seal is None:
-            continue
-        for planned, keys, problem in _objects(store, segment):
-            if problem is not None:
-                report.add(problem)
-            else:
-                report.objects += 1
-                report.rows += planned.rows
-                report.bytes += segment.stored()[planned.key].bytes
-            if keys is not None:
-                yield keys
-            if progress is not None:
-                progress(planned.key, planned.rows)
+        promised = {planned.key: planned.rows for planned in segment.claim.objects}
+        if segment.seal and {key: entry.rows for key, entry in segment.stored().items()} != promised:
+            where = seal_key(chain.log, segment.claim.first)
+            report.add(Problem("corrupt", where, "it names other objects than its claim"))
 
 
-def _objects(store: ObjectStore, segment: Segment) -> Iterator[tuple[Planned, Keys | None, Problem | None]]:
-    """Each promised object with its keys, or with what is wrong with it."""
-    stored = segment.stored()
-    for planned in segment.claim.objects:
-        entry = stored.get(planned.key)
-        if entry is None:
-            what = "its segment's seal does not name it"
-            yield planned, None, Problem("corrupt", seal_key(segment.claim.log, segment.claim.first), what)
-            continue
-        try:
-            data = store.get(planned.key)
-        except NotFound:
-            yield planned, None, Problem("missing", planned.key, "the object is not there", planned.rows)
-            continue
-        problem = None
-        if sha256(data).hexdigest() != entry.sha256:
-            what = f"its SHA-256 is not the one sealed ({len(data)} bytes, sealed {entry.bytes})"
-            problem = Problem("corrupt", planned.key, what, planned.rows)
-        keys = _keys(planned, data)
-        if problem is None and (keys is None or len(keys) != planned.rows):
-            found = "none that can be read" if keys is None else str(len(keys))
-            problem = Problem(
-                "corrupt", planned.key, f"{planned.rows} rows were claimed, {found} are there", planned.rows
-            )
-        yield planned, None if problem else keys, problem
+def _check_objects(store: ObjectStore, chain: Chain, report: VerifyReport, progress: Progress | None) -> Iterator[Keys]:
+    for held in chain.held():
+        keys, problem = look_at(store, held)
+        if problem is not None:
+            report.add(problem)
+        else:
+            report.objects += 1
+            report.rows += held.rows
+            report.bytes += held.bytes
+        if keys is not None:
+            yield keys
+        if progress is not None:
+            progress(held.key, held.rows)
+    if chain.generation is not None:
+        report.pruned += sum(pruned.rows for pruned in chain.generation.pruned.values())
 
 
-def _keys(planned: Planned, data: bytes) -> Keys | None:
-    form = format_of(planned.key)
+def look_at(store: ObjectStore, held: Held) -> tuple[Keys | None, Problem | None]:
+    """An object's keys, or what is wrong with it."""
     try:
-        return form.keys(data) if form else None
-    except CorruptObject:
-        return None
+        data = store.get(held.key)
+    except NotFound:
+        return None, Problem("missing", held.key, "the object is not there", held.rows)
+    if sha256(data).hexdigest() != held.sha256:
+        what = f"its SHA-256 is not the one sealed ({len(data)} bytes, sealed {held.bytes})"
+        return None, Problem("corrupt", held.key, what, held.rows)
+    form = format_of(held.key)
+    try:
+        keys = form.keys(data) if form else None
+    except CorruptObject as error:
+        return None, Problem("corrupt", held.key, str(error), held.rows)
+    if keys is None or len(keys) != held.rows:
+        what = f"{held.rows} rows were claimed, {0 if keys is None else len(keys)} are there"
+        return None, Problem("corrupt", held.key, what, held.rows)
+    return keys, None
 
 
 def _check_keys(log: LogPartition, keys: list[Keys], game_of: dict[str, LogPartition], report: VerifyReport) -> None:
@@ -210,6 +202,10 @@ def _check_keys(log: LogPartition, keys: list[Keys], game_of: dict[str, LogParti
 
 def _check_strays(store: ObjectStore, chains: list[Chain], topic: str | None, report: VerifyReport) -> None:
     promised = {planned.key for chain in chains for segment in chain.segments for planned in segment.claim.objects}
+    for chain in chains:
+        if chain.generation is not None:
+            promised |= set(chain.generation.merged) | set(chain.generation.replaced)
+            promised -= set(chain.generation.pruned)
     for info in store.list(f"topic={topic}/" if topic else "topic="):
         if format_of(info.key) is not None and info.key not in promised:
-            report.add(Problem("stray", info.key, "no claim names it"))
+            report.add(Problem("stray", info.key, "no claim names it, or it was pruned"))

@@ -1,69 +1,21 @@
 """Crashes, lost answers and rivals at every step of the protocol: the archive holds each experience once."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from itertools import count, islice
 
-import numpy as np
 import pytest
 from numpy.random import default_rng
-from simulated_archive import MemoryLog, MemoryStore, made_up_log
+from simulated_archive import LOG, MemoryLog, MemoryStore, life, made_up_log, origin, run
 
-from generals_runtime.objects import StoreUnavailable
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch
-from generals_writer.build import Origin, build
+from generals_writer.build import build
 from generals_writer.claims import Claim, Cursor, Seal
 from generals_writer.errors import ClaimConflict, CorruptObject, LogExpired
 from generals_writer.formats import format_of
 from generals_writer.formats.entries import log_order
-from generals_writer.layout import CLAIMS, LogPartition, hour_of, parse_claim_key, seal_key
+from generals_writer.layout import CLAIMS, hour_of, parse_claim_key, seal_key
 from generals_writer.publisher import Published, Publisher
-
-LOG = LogPartition("generals.experiences", 0)
-
-
-def origin(writer: str = "w", topic_id: str = "topic-id") -> Origin:
-    return Origin(LOG, topic_id, writer, "1")
-
-
-def run(steps: Generator[str, None, object]) -> object:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return done.value
-
-
-def life(store: MemoryStore, log: MemoryLog, rng: np.random.Generator, writer: str) -> Generator[str, None, None]:
-    """A writer as the service runs it, with cuts of its own."""
-    publisher = Publisher(store, log, origin(writer))
-    while True:
-        try:
-            cursor = yield from publisher.settle()
-            while cursor.offset < log.end:
-                end = min(log.end, cursor.offset + int(rng.integers(1, 12)))
-                built = build(
-                    log.read(LOG, cursor.offset, end),
-                    before=cursor,
-                    end=end,
-                    origin=origin(writer),
-                    format_name="parquet",
-                )
-                published = yield from insist(publisher, built, rng)
-                cursor = published.cursor
-            return
-        except StoreUnavailable:
-            yield "wait"
-
-
-def insist(publisher: Publisher, built: object, rng: np.random.Generator) -> Generator[str, None, Published]:
-    while True:
-        try:
-            return (yield from publisher.publish(built))  # type: ignore[arg-type]
-        except StoreUnavailable:
-            if rng.random() < 0.5:
-                raise
-            yield "try again"
 
 
 def claims_of(store: MemoryStore) -> list[Claim]:
