@@ -59,9 +59,9 @@ def arrow_type(column: Column) -> pa.DataType:
     return pa.from_numpy_dtype(np.dtype(column.dtype))
 
 
-SCHEMA = pa.schema(
-    [pa.field(c.name, arrow_type(c), nullable=c.nullable, metadata={"meaning": c.meaning}) for c in COLUMNS]
-)
+SCHEMA = pa.schema([pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in COLUMNS])
+_MEANINGS = {column.name: column.meaning for column in COLUMNS}
+_TEXTS = [column.name for column in COLUMNS if column.kind == "text"]
 
 
 def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
@@ -83,11 +83,12 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
         data_page_size=PAGE_BYTES,
         sorting_columns=pq.SortingColumn.from_ordering(SCHEMA, [("game_id", "ascending"), ("player", "ascending")]),
         write_page_checksum=True,
+        store_schema=False,  # else every reader gets dictionary types, which few operations of pyarrow unify
     )
     with writer:
         for run in blocks_of(archive_order(entries)):
             writer.write_table(to_table(to_block(run, configs)), row_group_size=2**31)
-        whole = {**metadata, "configs": configs.to_json()}
+        whole = {**metadata, "configs": configs.to_json(), "columns": _MEANINGS}
         writer.add_key_value_metadata({METADATA_KEY.decode(): json.dumps(whole, sort_keys=True)})
     return out.getvalue()
 
@@ -95,7 +96,7 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
 def read(data: bytes) -> Iterator[Entry]:
     """The entries of an object, in archive order, a row group at a time. Raises CorruptObject."""
     with _naming_damage():
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True, read_dictionary=_TEXTS)
         configs = Configs.from_json(_metadata(file)["configs"])
     for group in range(file.num_row_groups):
         with _naming_damage():
@@ -112,7 +113,9 @@ def read_metadata(data: bytes) -> dict[str, Any]:
 def read_keys(data: bytes) -> Keys:
     """`game_id`, `player` and `tick` of each row; the other columns stay compressed. Raises CorruptObject."""
     with _naming_damage():
-        table = pq.read_table(pa.BufferReader(data), columns=list(KEY_COLUMNS), page_checksum_verification=True)
+        table = pq.read_table(
+            pa.BufferReader(data), columns=list(KEY_COLUMNS), page_checksum_verification=True, read_dictionary=_TEXTS
+        )
         game_id, player, tick = (_data(BY_NAME[name], table.column(name)) for name in KEY_COLUMNS)
     if not (isinstance(game_id, Text) and isinstance(player, np.ndarray) and isinstance(tick, np.ndarray)):
         raise CorruptObject("the key columns have wrong types")
