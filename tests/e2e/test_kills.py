@@ -1,0 +1,123 @@
+"""Collector and writer are killed in mid-stream, again and again: the audit finds nothing lost and nothing twice."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from generals_console.archive_rows import archived_rows
+from generals_console.audit import AuditReport, audit
+from generals_console.processes import Child, Children
+from generals_console.topics import group_lags
+from generals_runtime.settings import KafkaSettings
+
+MODULES = {"engine": "generals_engine", "collector": "generals_collector", "writer": "generals_writer"}
+DRAIN_S = 90.0
+
+
+class Pipeline:
+    """Engine, collector and writer as processes on topics of the test's own."""
+
+    def __init__(self, folder: Path, kafka: KafkaSettings) -> None:
+        self.archive = folder / "archive"
+        self.kafka = kafka
+        config = folder / "pipeline.yaml"
+        config.write_text(
+            yaml.safe_dump(
+                {
+                    "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": kafka.topic_prefix},
+                    "engine": {
+                        "games": 32, "width": 10, "height": 10, "seed": 7, "tick_limit": 300, "ticks_per_second": 1500,
+                        "chunk_ticks": 16,
+                    },
+                    "collector": {"group": f"{kafka.topic_prefix}collector", "flow": {"session_timeout_s": 6.0}},
+                    "writer": {
+                        "destinations": [{"name": "local", "url": str(self.archive)}],
+                        "group_prefix": f"{kafka.topic_prefix}writer",
+                        "rotation": {"records": 200, "open_seconds": 2.0, "idle_seconds": 1.0},
+                    },
+                }
+            )
+        )  # fmt: skip
+        self.children = Children(folder / "logs", {"GENERALS_CONFIG": str(config)})
+        self._running: dict[str, Child] = {}
+
+    @property
+    def groups(self) -> set[str]:
+        return {f"{self.kafka.topic_prefix}collector", f"{self.kafka.topic_prefix}writer-local"}
+
+    def start(self, name: str) -> None:
+        self._running[name] = self.children.start(name, MODULES[name], {})
+
+    def kill(self, name: str) -> None:
+        self._running[name].process.send_signal(signal.SIGKILL)
+        self._running[name].process.wait()
+
+    def lag(self) -> int | None:
+        """Records that collector and writer have not committed; None before both have committed anything."""
+        lags = [lag for lag in group_lags(self.kafka) if lag.group in self.groups]
+        return sum(lag.lag for lag in lags) if {lag.group for lag in lags} == self.groups else None
+
+    def drain(self) -> None:
+        """Wait until collector and writer have come to the end."""
+        deadline = time.monotonic() + DRAIN_S
+        while self.lag() != 0:
+            assert time.monotonic() < deadline, f"lag {self.lag()} after {DRAIN_S:.0f} s"
+            self.children.check()
+            time.sleep(0.25)
+
+    def audit(self) -> AuditReport:
+        experiences = self.kafka.topics().experiences.name
+        return audit(
+            self.kafka,
+            collector_group=f"{self.kafka.topic_prefix}collector",
+            archive=lambda: archived_rows(self.archive, experiences),
+        )
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, kafka_settings: KafkaSettings, topics_for_test: object) -> Iterator[Pipeline]:
+    kafka = kafka_settings.model_copy(update={"topic_prefix": topics_for_test.prefix})  # type: ignore[attr-defined] # the fixture's class is in conftest
+    made = Pipeline(tmp_path, kafka)
+    with made.children:
+        yield made
+
+
+def run_with_kills(pipeline: Pipeline, kills: int, seed: int) -> AuditReport:
+    """Play, kill collector or writer at random moments, start it again, drain; the verdict."""
+    dice = random.Random(seed)
+    for name in MODULES:
+        pipeline.start(name)
+    while not pipeline.lag():
+        pipeline.children.check()
+        time.sleep(0.25)
+    for number in range(kills):
+        time.sleep(dice.uniform(0.3, 2.5))
+        victim = ("collector", "writer")[number % 2]
+        pipeline.kill(victim)
+        pipeline.start(victim)
+    pipeline.children.stop("engine")
+    pipeline.drain()
+    return pipeline.audit()
+
+
+def assert_nothing_is_lost_or_twice(report: AuditReport) -> None:
+    assert report.clean, report.to_json()
+    assert (report.lost, report.duplicates, report.pending_collect, report.pending_archive) == (0, 0, 0, 0)
+    assert report.experiences_emitted == report.experiences_collected == report.experiences_archived
+    assert report.experiences_emitted > 5_000
+
+
+@pytest.mark.timeout(170)
+def test_killing_collector_and_writer_loses_and_doubles_nothing(pipeline: Pipeline, seed: int) -> None:
+    assert_nothing_is_lost_or_twice(run_with_kills(pipeline, kills=4, seed=seed))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_forty_kills_lose_and_double_nothing(pipeline: Pipeline, seed: int) -> None:
+    assert_nothing_is_lost_or_twice(run_with_kills(pipeline, kills=40, seed=seed))
