@@ -110,6 +110,26 @@ def mask(at: Board, player: int) -> list[bool]:
     return [*moves, *moves, True]
 
 
+def remembered(chunk: Any, player: int) -> tuple[list[set[int]], list[set[int]]]:
+    """For each board: the tiles ever seen, and those that were another team's general when last seen."""
+    last: dict[int, int] = {}
+    if chunk.memory is not None:
+        last = {i: int(tile) for i, tile in enumerate(chunk.memory.tiles[player]) if int(tile) != 255}
+    seen, generals = [], []
+    for index in range(len(chunk.tiles)):
+        for tile in visible_tiles(board(chunk, index), chunk.teams, player):
+            last[tile] = int(chunk.tiles[index][tile])
+        seen.append(set(last))
+        generals.append(
+            {
+                i
+                for i, tile in last.items()
+                if tile // 16 in GENERAL_KINDS and tile % 16 and chunk.teams[tile % 16 - 1] != chunk.teams[player]
+            }
+        )
+    return seen, generals
+
+
 def is_alive(chunk: Any, index: int, player: int) -> bool:
     """Whether the player lives on board `index`."""
     return bool(int(chunk.alive[index]) >> player & 1)

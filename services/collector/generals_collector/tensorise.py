@@ -2,29 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.rewards import Reward, gather_facts, get_reward
+from generals_collector.features import PLANES, Feature, check_features, check_memory, extra_planes, scalars
+from generals_collector.rewards import Facts, Reward, gather_facts, get_reward
 from generals_collector.rewards.declaration import Scores
 from generals_collector.survey import Survey, survey
 from generals_collector.validation import validate, validate_rewards
-from generals_collector.views import player_view
-from generals_schemas.encodings import Encoding, get_encoding
+from generals_collector.views import PlayerView, player_view
+from generals_schemas.encodings import BASE_PLANES, Encoding, get_encoding
 from generals_schemas.records import End, ExperienceBatch, Source, TransitionChunk
+
+VISIBLE = BASE_PLANES.index("visible")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
     """How experiences are made: an encoding, a reward, their parameters. Made by `recipe`, once a configuration.
 
-    encoding_params, reward_params: those that differ from the defaults.  weights: all of the reward's, in order.
+    encoding_params, reward_params: those that differ from the defaults.
+    features: all of the encoding's.  weights: all of the reward's, in order.
     version: a short hash of the configuration, written into every batch.
     """
 
     encoding: Encoding
     encoding_params: Mapping[str, float]
+    features: Mapping[str, float]
     reward: Reward
     reward_params: Mapping[str, float]
     weights: NDArray[np.float64]
@@ -47,6 +53,7 @@ def recipe(
     """
     chosen, scoring = get_encoding(encoding), get_reward(reward)
     overrides, weights = dict(encoding_params or {}), dict(reward_params or {})
+    check_features(chosen)
     complete = chosen.with_params(overrides)
     for name, value in complete.items():
         if not np.isfinite(value):
@@ -54,6 +61,7 @@ def recipe(
     return Recipe(
         encoding=chosen,
         encoding_params={k: float(v) for k, v in sorted(overrides.items()) if v != chosen.params[k]},
+        features=complete,
         reward=scoring,
         weights=scoring.parameters(weights),
         reward_params=scoring.changed(weights),
@@ -70,6 +78,7 @@ def experiences(chunk: TransitionChunk, source: Source, how: Recipe) -> list[Exp
         BadRecord: the chunk, or a reward that comes out of it, is not allowed.
     """
     validate(chunk)
+    check_memory(how.encoding, chunk)
     batches = tensorise(chunk, source, how)
     for batch in batches:
         validate_rewards(batch)
@@ -79,13 +88,15 @@ def experiences(chunk: TransitionChunk, source: Source, how: Recipe) -> list[Exp
 def tensorise(chunk: TransitionChunk, source: Source, how: Recipe) -> list[ExperienceBatch]:
     """As `experiences`, for a chunk that is known to be valid."""
     found = survey(chunk)
+    facts = gather_facts(chunk, found)
     lives = steps_lived(chunk)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it, validate_rewards rejects
-        columns = _Columns(chunk, how.reward.evaluate(gather_facts(chunk, found), how.weights))
-    return [
-        _batch(chunk, found, columns, player, steps, how, _place(source, index, len(lives)))
-        for index, (player, steps) in enumerate(lives)
-    ]
+        columns = _Columns(chunk, how.reward.evaluate(facts, how.weights))
+    batches = []
+    for index, (player, steps) in enumerate(lives):
+        state = _state(chunk, found, facts, player, steps, how)
+        batches.append(_batch(chunk, state, columns, player, steps, how, _place(source, index, len(lives))))
+    return batches
 
 
 def steps_lived(chunk: TransitionChunk) -> list[tuple[int, int]]:
@@ -105,6 +116,26 @@ def _place(source: Source, index: int, count: int) -> Source:
     return Source(source.topic, source.topic_id, source.partition, source.offset, index, count)
 
 
+class _State(NamedTuple):
+    view: PlayerView
+    scalars: NDArray[np.float32]
+
+
+def _state(chunk: TransitionChunk, found: Survey, facts: Facts, player: int, steps: int, how: Recipe) -> _State:
+    """The packed states of a player, with the encoding's own planes and scalars."""
+    more = extra_planes(how.encoding)
+    view = player_view(chunk, found, player, steps, len(more))
+    if not more and not how.encoding.scalars:
+        return _State(view, np.empty((steps + 1, 0), np.float32))
+    count = chunk.width * chunk.height
+    base = len(view.planes)
+    visible = np.unpackbits(view.bits[:, VISIBLE], axis=-1, count=count, bitorder="little").view(np.bool_)
+    feature = Feature(chunk, facts, player, visible, how.features)
+    for k, name in enumerate(more):
+        view.bits[:, base + k] = np.packbits(PLANES[name](feature), axis=-1, bitorder="little")
+    return _State(PlayerView((*view.planes, *more), view.armies, view.bits), scalars(how.encoding, feature))
+
+
 class _Columns:
     """A chunk's `[T, P]` arrays turned to `[P, T]`, so that a player's are one piece."""
 
@@ -116,14 +147,13 @@ class _Columns:
 
 def _batch(
     chunk: TransitionChunk,
-    found: Survey,
+    state: _State,
     columns: _Columns,
     player: int,
     steps: int,
     how: Recipe,
     source: Source,
 ) -> ExperienceBatch:
-    view = player_view(chunk, found, player, steps)
     return ExperienceBatch(
         game_id=chunk.game_id,
         chunk=chunk.chunk,
@@ -137,11 +167,11 @@ def _batch(
         reward_params=dict(how.reward_params),
         policy=chunk.policies[player],
         config_version=how.version,
-        planes=view.planes,
-        scalar_names=(),
-        armies=view.armies,
-        bits=view.bits,
-        scalars=np.empty((steps + 1, 0), np.float32),
+        planes=state.view.planes,
+        scalar_names=how.encoding.scalars,
+        armies=state.view.armies,
+        bits=state.view.bits,
+        scalars=state.scalars,
         actions=columns.actions[player, :steps],
         rewards=columns.rewards[player, :steps],
         log_probs=None if columns.log_probs is None else columns.log_probs[player, :steps],
