@@ -13,7 +13,7 @@ from typing import Any
 from generals_runtime.objects import ObjectStore
 from generals_writer.catalog import Chain, read_chains
 from generals_writer.errors import CorruptObject
-from generals_writer.formats import Format, get_format
+from generals_writer.formats import Format, get_format, require_format
 from generals_writer.generations import Generation, Held, publish_generation
 from generals_writer.index import rebuild_indices
 from generals_writer.layout import merged_key
@@ -98,9 +98,9 @@ def _groups(chain: Chain, small_bytes: int, merged_rows: int) -> Iterator[tuple[
     hours: dict[tuple[int, str], list[Held]] = defaultdict(list)
     for held in chain.held():
         if held.bytes < small_bytes and held.last_offset < end:
-            hours[held.hour, held.key.rpartition(".")[2]].append(held)
-    for (_, extension), helds in sorted(hours.items()):
-        form = get_format(extension)
+            hours[held.hour, require_format(held.key).name].append(held)
+    for (_, name), helds in sorted(hours.items()):
+        form = get_format(name)
         group: list[Held] = []
         for held in helds:
             if sum(one.rows for one in group) + held.rows > merged_rows:
@@ -131,8 +131,7 @@ def _empty(store: ObjectStore, generation: Generation, report: CompactReport) ->
     for key, by in generation.replaced.items():
         if by in generation.pruned:
             continue
-        form = get_format(key.rpartition(".")[2])
-        empty = tombstone(form, by)
+        empty = tombstone(require_format(key), by)
         if store.head(key).size != len(empty):
             store.put(key, empty, if_absent=False)
             report.emptied += 1

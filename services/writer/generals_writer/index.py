@@ -13,6 +13,7 @@ from typing import Any
 from generals_runtime.objects import NotFound, ObjectStore
 from generals_writer.catalog import read_chains
 from generals_writer.claims import Claim, Stored
+from generals_writer.formats import require_format
 from generals_writer.generations import Held
 
 INDEX = "_index.json"
@@ -30,6 +31,7 @@ def add_to_indices(store: ObjectStore, claim: Claim, stored: Iterable[Stored]) -
     ]
     for folder, entries in _by_folder(held).items():
         _write(store, folder, {**read_index(store, folder), **entries})
+        _index_rows(store, folder, entries)
 
 
 def rebuild_indices(store: ObjectStore, topic: str | None = None) -> list[str]:
@@ -44,6 +46,7 @@ def rebuild_indices(store: ObjectStore, topic: str | None = None) -> list[str]:
     for folder, entries in sorted(folders.items()):
         if entries:
             _write(store, folder, entries)
+            _index_rows(store, folder, entries)
         else:
             store.delete(folder + INDEX)
     return [folder + INDEX for folder, entries in sorted(folders.items()) if entries]
@@ -58,6 +61,14 @@ def read_index(store: ObjectStore, folder: str) -> Entries:
     if not isinstance(found, dict) or found.get("version") != VERSION:
         return {}
     return {entry["name"]: entry for entry in found["objects"]}
+
+
+def _index_rows(store: ObjectStore, folder: str, entries: Mapping[str, dict[str, Any]]) -> None:
+    """`_<object>.idx` for formats that do not say where their rows begin."""
+    for name in entries:
+        form = require_format(name)
+        if form.index is not None:
+            store.put(f"{folder}_{name}.idx", form.index(store.get(folder + name)), if_absent=False)
 
 
 def _by_folder(helds: Iterable[Held]) -> dict[str, Entries]:

@@ -16,7 +16,7 @@ from generals_writer.build import Origin, build
 from generals_writer.catalog import Chain, Problem, Segment, read_chains
 from generals_writer.claims import Beginning, Claim, Cursor, Seal, Stored
 from generals_writer.errors import ArchiveError, LogExpired
-from generals_writer.formats import get_format
+from generals_writer.formats import require_format
 from generals_writer.generations import Generation, Held, publish_generation
 from generals_writer.layout import beginning_key, claim_key, seal_key
 from generals_writer.merged import merge
@@ -171,7 +171,7 @@ class _ChainRepair:
 
     def _merged(self, generation: Generation, held: Held) -> None:
         sources = [key for key, by in generation.replaced.items() if by == held.key]
-        form = get_format(self._chain.segments[0].claim.format)
+        form = require_format(held.key)
         entries = [
             entry
             for segment in self._chain.segments

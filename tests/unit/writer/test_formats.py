@@ -1,8 +1,11 @@
 """Every format gives back exactly what it was given, and its own tools read the same values."""
 
+import gzip
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,6 +22,7 @@ from generals_writer.errors import CorruptObject
 from generals_writer.formats import Format, format_of, get_format
 from generals_writer.formats.columns import COLUMNS
 from generals_writer.formats.entries import Entry, archive_order, blocks_of, log_order
+from generals_writer.formats.tf_example import example, feature, frame, frames, parse_example
 
 METADATA = {"segment": {"topic": "generals.experiences", "first": 7}}
 HOUR_MS = 3_600_000
@@ -61,7 +65,7 @@ def assert_same(given: Sequence[Entry], found: Sequence[Entry]) -> None:
         assert encode_batch(b.batch) == encode_batch(a.batch), a.batch.game_id
 
 
-@pytest.fixture(params=["parquet"])
+@pytest.fixture(params=["parquet", "npz", "tfrecord"])
 def form(request: pytest.FixtureRequest) -> Format:
     return get_format(request.param)
 
@@ -150,7 +154,7 @@ class TestParquet:
         assert table.num_rows - table.column("next_armies").null_count == games_and_players
 
     def test_duckdb_filters_by_game_player_and_reward(
-        self, table: pa.Table, game_play: list[Entry], tmp_path: Any
+        self, table: pa.Table, game_play: list[Entry], tmp_path: Path
     ) -> None:
         path = tmp_path / "x.parquet"
         path.write_bytes(get_format("parquet").write(game_play, METADATA))
@@ -181,6 +185,52 @@ class TestParquet:
             damaged[at] ^= 1 << int(rng.integers(8))
             with pytest.raises(CorruptObject):
                 list(get_format("parquet").read(bytes(damaged)))
+
+
+def test_npz_is_read_by_numpy_without_pickle(game_play: list[Entry], tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(get_format("npz").write(game_play, METADATA))
+    rows = archive_order(game_play)
+    with np.load(path, allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["action"], np.concatenate([e.batch.actions for e in rows]))
+        np.testing.assert_array_equal(file["reward"], np.concatenate([e.batch.rewards for e in rows]))
+        assert file["game_id_values"][file["game_id"]].tolist() == [
+            e.batch.game_id for e in rows for _ in range(e.batch.steps)
+        ]
+        start, end = file["armies_offsets"][:2]
+        np.testing.assert_array_equal(file["armies"][start:end], rows[0].batch.armies[0] & 255)
+        assert json.loads(file["metadata"].tobytes())["segment"] == METADATA["segment"]
+
+
+class TestTFRecord:
+    """Read by a plain parser here; by TensorFlow in test_tensorflow.py."""
+
+    def test_every_frame_has_right_checksums_and_every_feature_its_value(self, game_play: list[Entry]) -> None:
+        stream = gzip.decompress(get_format("tfrecord").write(game_play, METADATA))
+        rows = [parse_example(data) for _, data in frames(stream)]
+        batches = [entry.batch for entry in archive_order(game_play)]
+        assert [row["action"] for row in rows] == np.concatenate([b.actions for b in batches]).tolist()
+        assert [row["reward"] for row in rows] == np.concatenate([b.rewards for b in batches]).tolist()
+        assert [row["tick"] for row in rows] == [b.first_tick + i for b in batches for i in range(b.steps)]
+        assert rows[0]["planes"] == batches[0].bits[0].tobytes()
+        assert rows[0]["game_id"] == batches[0].game_id.encode()
+
+    def test_frames_and_examples_are_the_bytes_that_tensorflow_2_21_writes(self) -> None:
+        assert frame(b"abc").hex() == "0300000000000000b099490e6162636e57f121"
+        assert example(feature("a", -1)).hex() == "0a150a130a0161120e1a0c0a0affffffffffffffffff01"
+        assert example(feature("b", 0.5)).hex() == "0a0f0a0d0a0162120812060a040000003f"
+        assert example(feature("c", b"xyz")).hex() == "0a0e0a0c0a016312070a050a0378797a"
+
+    def test_the_index_says_where_each_record_begins(self, game_play: list[Entry]) -> None:
+        form = get_format("tfrecord")
+        assert form.index is not None
+        data = form.write(game_play, METADATA)
+        stream = gzip.decompress(data)
+        places = [tuple(map(int, line.split())) for line in form.index(data).splitlines()]
+        assert len(places) == sum(e.batch.steps for e in game_play)
+        at, length = places[len(places) // 2]
+        assert len(list(frames(stream[at : at + length]))) == 1
+        assert places[-1][0] + places[-1][1] == len(stream)
 
 
 def test_blocks_stay_within_rows_and_bytes_and_need_no_other_block(game_play: list[Entry]) -> None:

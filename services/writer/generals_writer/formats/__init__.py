@@ -33,6 +33,7 @@ class Format:
 
     write: entries and metadata (JSON) to bytes.  read: the entries, in archive order.
     metadata: what `write` was given.  keys: the key columns of all rows, cheaply.
+    index: where each row begins, as a file of its own beside the object, for formats that have none inside.
     All but `write` raise CorruptObject for bytes that are not what `write` made.
     """
 
@@ -42,6 +43,7 @@ class Format:
     read: Callable[[bytes], Iterator[Entry]]
     metadata: Callable[[bytes], dict[str, Any]]
     keys: Callable[[bytes], Keys]
+    index: Callable[[bytes], bytes] | None = None
 
 
 def get_format(name: str) -> Format:
@@ -58,7 +60,17 @@ def get_format(name: str) -> Format:
     return found
 
 
+EXTENSIONS = {"parquet": "parquet", "npz": "npz", "tfrecord": "tfrecord.gz"}
+
+
 def format_of(key: str) -> Format | None:
-    """The format of an object by its name's extension; None if it is no object of ours."""
-    extension = key.rpartition(".")[2]
-    return get_format(extension) if extension in FORMAT_NAMES else None
+    """The format of an object by how its name ends; None if it is no object of ours."""
+    return next((get_format(name) for name, end in EXTENSIONS.items() if key.endswith(f".{end}")), None)
+
+
+def require_format(key: str) -> Format:
+    """As `format_of`, for names that are known to be of ours."""
+    found = format_of(key)
+    if found is None:
+        raise ValueError(f"{key} ends in none of {', '.join(EXTENSIONS.values())}")
+    return found
