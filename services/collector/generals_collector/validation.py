@@ -144,10 +144,13 @@ def _check_outcome(chunk: TransitionChunk) -> None:
     if chunk.outcome.truncated:
         _require(not winners, "outcome", f"a game that ends by {reason} has winners {winners}")
         return
-    alive = {player for player in range(chunk.players) if (int(chunk.alive[-1]) >> player) & 1}
-    same = len(winners) == len(set(winners)) and set(winners) == alive
-    _require(same, "outcome", f"winners {winners}, but {sorted(alive)} live at the end ({reason})")
-    _require(len({chunk.teams[player] for player in alive}) <= 1, "outcome", f"winners {winners} are of several teams")
+    known = len(winners) == len(set(winners)) and all(0 <= player < chunk.players for player in winners)
+    _require(known, "outcome", f"winners {winners} are not {chunk.players} players' numbers, each once")
+    winning = {chunk.teams[player] for player in winners}
+    _require(len(winning) <= 1, "outcome", f"winners {winners} are of several teams")
+    alive = [player for player in range(chunk.players) if (int(chunk.alive[-1]) >> player) & 1]
+    lost = [player for player in alive if chunk.teams[player] not in winning]
+    _require(not lost, "outcome", f"winners {winners}, but {lost} live at the end ({reason})")
 
 
 def _is_bad_tile(tiles: NDArray[np.uint8], players: int) -> NDArray[np.bool_]:

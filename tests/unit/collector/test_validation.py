@@ -83,6 +83,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "a winner beside a living loser": ("outcome", {"outcome": Outcome((0,), "won")}),
     "a winner twice": ("outcome", {"outcome": Outcome((0, 1, 1), "won")}),
     "winners of two teams": ("outcome", {"outcome": Outcome((0, 1), "won")}),
+    "a win of nobody over the living": ("outcome", {"outcome": Outcome((), "stalemate")}),
     "a winner who does not play": ("outcome", {"outcome": Outcome((5,), "won")}),
 }
 
@@ -110,6 +111,7 @@ def test_a_general_may_fall_and_the_last_two_may_die_together() -> None:
     fallen = replace(GOOD, tiles=put(GOOD.tiles, (3, 0), tile(CITY, 1)))
     validate(replace(fallen, alive=np.array([3, 3, 3, 2], np.uint16), outcome=Outcome((1,), "won")))
     validate(replace(GOOD, alive=np.array([3, 3, 3, 0], np.uint16), outcome=Outcome((), "won")))
+    validate(replace(GOOD, alive=np.array([3, 3, 3, 0], np.uint16), outcome=Outcome((1,), "won")))
 
 
 def test_rewards_beyond_float32_are_rejected() -> None:

@@ -38,7 +38,8 @@ def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
     changes = np.empty((3, boards - 1, players))
     winners = 0
     if chunk.outcome is not None and not chunk.outcome.truncated:
-        winners = sum(1 << player for player in chunk.outcome.winners)
+        winning = {chunk.teams[player] for player in chunk.outcome.winners}
+        winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
     teams = _array(chunk.teams)
     _gather(found.army, found.land, found.cities_won, found.cities_lost, chunk.alive, teams, winners, sums, changes)
     return Facts(*sums, *changes)
