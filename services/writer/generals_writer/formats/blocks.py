@@ -1,15 +1,14 @@
 """Batches to blocks of columns and back, exactly. Everything but the states, which are in `states.py`."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.records import ExperienceBatch, PolicyRef, Source
+from generals_schemas.records import End, ExperienceBatch, PolicyRef, Source
 from generals_writer.formats.columns import Block, ColumnData, Masked, Text
-from generals_writer.formats.configs import Configs
+from generals_writer.formats.configs import Config, Configs
 from generals_writer.formats.entries import Entry, Storable
 from generals_writer.formats.states import StateReader, state_columns
 
@@ -62,88 +61,88 @@ def to_block(entries: Sequence[Storable], configs: Configs) -> Block:
 
 def from_block(block: Block, configs: Configs) -> Iterator[Entry]:
     """The entries of a block, in archive order, exactly as they were stored."""
-    offsets = np.asarray(block.numbers("offset"))
-    if not block.rows:
-        return
-    borders = np.flatnonzero(np.diff(offsets)) + 1
-    edges = [0, *borders.tolist(), block.rows]
-    reader = _BlockReader(block, configs)
-    for start, end in pairwise(edges):
-        yield reader.entry(start, end)
+    if block.rows:
+        reader = _BlockReader(block, configs)
+        yield from (reader.entry(batch) for batch in range(reader.batches))
 
 
 class _BlockReader:
-    """Rebuilds batches from runs of rows. Per-batch values are read from the run's first row."""
+    """Rebuilds batches from runs of rows of one record. What is the same for a batch is read from its first row."""
 
     def __init__(self, block: Block, configs: Configs) -> None:
-        self._block = block
-        self._configs = configs
-        self._numbers: dict[str, NDArray[Any]] = {
-            name: data for name, data in block.columns.items() if isinstance(data, np.ndarray)
-        }
-        self._texts = {name: data for name, data in block.columns.items() if isinstance(data, Text)}
-        self._ends = {name: np.asarray(block.numbers(name)) for name in ("terminated", "truncated")}
+        borders = np.flatnonzero(np.diff(block.numbers("offset"))) + 1
+        self._edges = [0, *borders.tolist(), block.rows]
+        self.batches = len(self._edges) - 1
+        starts, lasts = np.array(self._edges[:-1]), np.array(self._edges[1:]) - 1
+        self._firsts: dict[str, list[Any]] = {}
+        for name, data in block.columns.items():
+            if isinstance(data, Text):
+                self._firsts[name] = [data.values[code] for code in data.codes[starts].tolist()]
+            elif isinstance(data, np.ndarray):
+                self._firsts[name] = data[starts].tolist()
+        terminated, truncated = (block.numbers(name)[lasts].tolist() for name in ("terminated", "truncated"))
+        self._ends: list[End] = [
+            "terminated" if over else "truncated" if cut else "none"
+            for over, cut in zip(terminated, truncated, strict=True)
+        ]
+        self._actions, self._rewards = block.numbers("action"), block.numbers("reward")
         self._log_prob = block.masked("log_prob")
+        self._configs = configs
         self._state = StateReader(block, "")
         self._next = StateReader(block, "next_")
 
-    def entry(self, start: int, end: int) -> Entry:
-        config = self._configs.entries[self._number("config", start)]
-        tiles = self._number("width", start) * self._number("height", start)
-        planes, scalars = len(config.planes), len(config.scalars)
-        shape = (tiles, planes, scalars, bool(self._number("wide", start)))
-        rows = [self._state.arrays(start, end, *shape)]
-        if self._next.stored(end - 1):
-            rows.append(self._next.arrays(end - 1, end, *shape))
-        else:
-            rows = [self._state.arrays(start, end + 1, *shape)]
-        armies, bits, floats = (_joined(parts) for parts in zip(*rows, strict=True))
+    def entry(self, at: int) -> Entry:
+        first = {name: values[at] for name, values in self._firsts.items()}
+        start, end = self._edges[at], self._edges[at + 1]
+        config = self._configs.entries[first["config"]]
+        armies, bits, scalars = self._states(start, end, first["width"] * first["height"], config, first["wide"])
         batch = ExperienceBatch(
-            game_id=self._text("game_id", start),
-            chunk=self._number("chunk", start),
-            player=self._number("player", start),
-            first_tick=self._number("tick", start),
-            width=self._number("width", start),
-            height=self._number("height", start),
-            encoding=self._text("encoding", start),
+            game_id=first["game_id"],
+            chunk=first["chunk"],
+            player=first["player"],
+            first_tick=first["tick"],
+            width=first["width"],
+            height=first["height"],
+            encoding=first["encoding"],
             encoding_params=dict(config.encoding_params),
-            reward=self._text("reward_name", start),
+            reward=first["reward_name"],
             reward_params=dict(config.reward_params),
-            policy=PolicyRef(self._text("policy", start), self._number("policy_version", start)),
-            config_version=self._text("config_version", start),
+            policy=PolicyRef(first["policy"], first["policy_version"]),
+            config_version=first["config_version"],
             planes=config.planes,
             scalar_names=config.scalars,
             armies=armies,
             bits=bits,
-            scalars=floats,
-            actions=self._numbers["action"][start:end],
-            rewards=self._numbers["reward"][start:end],
+            scalars=scalars,
+            actions=self._actions[start:end],
+            rewards=self._rewards[start:end],
             log_probs=self._log_prob.values[start:end] if self._log_prob.valid[start] else None,
-            end=self._end(end - 1),
+            end=self._ends[at],
             source=Source(
                 topic=config.source_topic,
                 topic_id=config.source_topic_id,
-                partition=self._number("source_partition", start),
-                offset=self._number("source_offset", start),
-                index=self._number("batch_index", start),
-                count=self._number("batch_count", start),
+                partition=first["source_partition"],
+                offset=first["source_offset"],
+                index=first["batch_index"],
+                count=first["batch_count"],
             ),
         )
-        return Entry(batch, self._number("offset", start), self._number("time", start))
+        return Entry(batch, first["offset"], first["time"])
 
-    def _number(self, name: str, row: int) -> int:
-        return int(self._numbers[name][row])
-
-    def _text(self, name: str, row: int) -> str:
-        column = self._texts[name]
-        return column.values[int(column.codes[row])]
-
-    def _end(self, row: int) -> Any:
-        return next((name for name, column in self._ends.items() if column[row]), "none")
-
-
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _states(
+        self, start: int, end: int, tiles: int, config: Config, wide: bool
+    ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.float32]]:
+        """The N + 1 states: the last is stored beside the last step, or is the next row's."""
+        shape = (tiles, len(config.planes), len(config.scalars), wide)
+        if not self._next.stored(end - 1):
+            return self._state.arrays(start, end + 1, *shape)
+        armies, bits, scalars = self._state.arrays(start, end, *shape)
+        last_armies, last_bits, last_scalars = self._next.arrays(end - 1, end, *shape)
+        return (
+            np.concatenate((armies, last_armies)),
+            np.concatenate((bits, last_bits)),
+            np.concatenate((scalars, last_scalars)),
+        )
 
 
 def _at(total: int, rows: NDArray[np.int64], values: Sequence[bool]) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from generals_writer.errors import CorruptObject
 from generals_writer.formats import Format, Keys
+from generals_writer.formats.ahead import ahead
 from generals_writer.formats.blocks import from_block, to_block
 from generals_writer.formats.columns import (
     BY_NAME,
@@ -86,8 +87,8 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
         store_schema=False,  # else every reader gets dictionary types, which few operations of pyarrow unify
     )
     with writer:
-        for run in blocks_of(archive_order(entries)):
-            writer.write_table(to_table(to_block(run, configs)), row_group_size=2**31)
+        for block in ahead(to_block(run, configs) for run in blocks_of(archive_order(entries))):
+            writer.write_table(to_table(block), row_group_size=2**31)
         whole = {**metadata, "configs": configs.to_json(), "columns": _MEANINGS}
         writer.add_key_value_metadata({METADATA_KEY.decode(): json.dumps(whole, sort_keys=True)})
     return out.getvalue()
@@ -98,10 +99,17 @@ def read(data: bytes) -> Iterator[Entry]:
     with _naming_damage():
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True, read_dictionary=_TEXTS)
         configs = Configs.from_json(_metadata(file)["configs"])
+    for block in ahead(_blocks(file)):
+        with _naming_damage():
+            entries = list(from_block(block, configs))
+        yield from entries
+
+
+def _blocks(file: pq.ParquetFile) -> Iterator[Block]:
     for group in range(file.num_row_groups):
         with _naming_damage():
-            entries = list(from_block(from_table(file.read_row_group(group)), configs))
-        yield from entries
+            block = from_table(file.read_row_group(group))
+        yield block
 
 
 def read_metadata(data: bytes) -> dict[str, Any]:

@@ -43,10 +43,11 @@ class StateReader:
 
     def _add_high(self, armies: NDArray[Any], start: int, end: int, tiles: int) -> None:
         """A run may reach one row into the next batch, which may need other high bytes: so row by row if uneven."""
-        sizes = np.diff(self._high.offsets[start : end + 1])
-        if not sizes.any():
+        offsets = self._high.offsets
+        size = int(offsets[end] - offsets[start])
+        if not size:
             return
-        if sizes[0] == sizes[-1]:
+        if size == (end - start) * int(offsets[end] - offsets[end - 1]):
             high = _run(self._high, start, end).reshape(end - start, -1, tiles)
             for byte in range(high.shape[1]):
                 armies |= high[:, byte].astype(armies.dtype) << (8 * (byte + 1))
