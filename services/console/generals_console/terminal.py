@@ -1,0 +1,77 @@
+"""What commands share: options that mean the same everywhere, and how they print."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from generals_console.settings import ConsoleSettings
+from generals_runtime.settings import KafkaSettings, load
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Config = Annotated[Path | None, typer.Option("--config", envvar="GENERALS_CONFIG", help="The YAML of all services.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Only this topic of the archive.", show_default="all")]
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands."""
+    return typer.Typer(no_args_is_help=True, help=help_text)
+
+
+def kafka_settings(config: Path | None) -> KafkaSettings:
+    """How to reach Kafka, from the YAML and the environment."""
+    return load(ConsoleSettings, config=config).kafka
+
+
+def topic_name(kafka: KafkaSettings, name: str) -> str:
+    """A topic's whole name for its short one (`experiences`, `dead-letter`); another name stays as it is."""
+    topics = kafka.topics()
+    short = name.replace("-", "_")
+    return getattr(topics, short).name if short in type(topics).__dataclass_fields__ else name
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Rows under headers, numbers with thousands' commas."""
+    table = Table(*headers, box=None)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Names and values, one a line."""
+    table = Table(box=None, show_header=False)
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), _cell(value))
+    out.print(table)
+
+
+@contextmanager
+def status(quiet: bool, first: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with a changing text on a terminal; nothing for programs."""
+    if quiet or not err.is_terminal:
+        yield lambda _text: None
+        return
+    with err.status(first) as shown:
+        yield shown.update
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
