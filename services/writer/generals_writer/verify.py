@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class VerifyReport:
         return {**asdict(self), "clean": self.clean}
 
 
-class BoundedLog(Log):
+class BoundedLog(Log, Protocol):
     """A log that also says where it ends, as `KafkaLog` does."""
 
     def bounds(self, log: LogPartition) -> tuple[int, int]:
