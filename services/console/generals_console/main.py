@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from generals_console.commands import archive, bench, config, pipeline, rules, topics
+from generals_console.commands import archive, bench, config, dead_letter, games, pipeline, rules, topics
 from generals_console.terminal import err
 from generals_runtime.errors import OperatorError
 from generals_runtime.settings import SettingsError
@@ -21,9 +21,11 @@ app = typer.Typer(
     epilog="Try: generals demo --seconds 30",
 )
 pipeline.register(app)
+games.register(app)
 bench.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(archive.app, name="archive")
+app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(rules.app, name="rules")
 app.add_typer(config.app, name="config")
 
