@@ -40,11 +40,11 @@ class Checkpoint:
     progress: dict[str, int]
 
 
-def save(checkpoint: Checkpoint, directory: Path) -> Path:
+def save(checkpoint: Checkpoint, directory: Path, name: str = NAME) -> Path:
     """Write it durably beside the old one, then put it in its place."""
     directory.mkdir(parents=True, exist_ok=True)
-    target = directory / NAME
-    temporary = directory / f".{NAME}.{os.getpid()}"
+    target = directory / name
+    temporary = directory / f".{name}.{os.getpid()}"
     with temporary.open("wb") as file:
         torch.save(_pack(checkpoint), file)
         file.flush()
@@ -54,13 +54,13 @@ def save(checkpoint: Checkpoint, directory: Path) -> Path:
     return target
 
 
-def load(directory: Path) -> Checkpoint | None:
+def load(directory: Path, name: str = NAME) -> Checkpoint | None:
     """The newest checkpoint in a directory, None if there is none.
 
     Raises:
         CheckpointError: it is damaged, or of another version of this program.
     """
-    file = directory / NAME
+    file = directory / name
     if not file.exists():
         return None
     try:
@@ -139,7 +139,7 @@ def _pack(checkpoint: Checkpoint) -> dict[str, Any]:
 def _unpack(packed: dict[str, Any]) -> Checkpoint:
     buffers = tuple(_unpack_buffer(part) for part in packed["buffers"])
     return Checkpoint(
-        layout=_layout(packed["layout"]),
+        layout=layout_from(packed["layout"]),
         learner=packed["learner"],
         buffers=BuffersSnapshot(buffers, packed["sequence"], packed["generator"]),
         positions=tuple(Position.from_json(saved) for saved in json.loads(packed["positions"])),
@@ -164,7 +164,7 @@ def _pack_buffer(snapshot: Snapshot) -> dict[str, Any]:
 
 def _unpack_buffer(packed: dict[str, Any]) -> Snapshot:
     return Snapshot(
-        layout=_layout(packed["layout"]),
+        layout=layout_from(packed["layout"]),
         capacity=int(packed["capacity"]),
         blocks=packed["blocks"].numpy(),
         leaves=packed["leaves"].numpy(),
@@ -176,7 +176,8 @@ def _unpack_buffer(packed: dict[str, Any]) -> Snapshot:
     )
 
 
-def _layout(text: str) -> Layout:
+def layout_from(text: str) -> Layout:
+    """A layout from its JSON."""
     width, height, encoding, params, planes, scalars = json.loads(text)
     return Layout(
         width, height, encoding, tuple((name, value) for name, value in params), tuple(planes), tuple(scalars)

@@ -4,10 +4,11 @@ A learner of your own is a class with the verbs of `Learner`, named as `module:a
 """
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from generals_trainer.network import QNetwork
 from generals_trainer.samples import Layout, Sample
 from generals_trainer.settings import LearnerSettings
 from generals_trainer.tensors import LearnerBatch, Tensors
+
+Averager: TypeAlias = Callable[[list[Tensor]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +49,14 @@ class Learner(Protocol):
     def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
         """Boards of `layout`'s encoding will come; those of other sizes too."""
 
+    average: Averager | None
+    """Called with the gradients of each update, to average them with other ranks' in place. None: there are none."""
+
     def learn(self, sample: Sample) -> Learnt:
         """One update."""
+
+    def follow(self) -> None:
+        """One update by other ranks' gradients alone."""
 
     def state(self) -> dict[str, Any]:
         """A copy of all that makes the next update what it is: tensors, numbers, texts."""
@@ -71,6 +80,11 @@ def learner_named(name: str) -> type[Learner]:
     return found
 
 
+def device_named(name: str) -> torch.device:
+    """`cpu`, `cuda`, `cuda:1`; `auto` is CUDA where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+
+
 class DoubleDQN:
     """Masked double DQN: the online network chooses among the next state's legal actions, the target values them."""
 
@@ -88,37 +102,53 @@ class DoubleDQN:
         self.network: nn.Module = network.to(device)
         self.target = deepcopy(self.network).requires_grad_(False)
         self.steps = 0
-        self._online: nn.Module = self.network
+        self.average: Averager | None = None
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_eps)
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._tensors: dict[Layout, Tensors] = {}
 
-    def distribute(self) -> None:
-        """Average gradients with the other ranks from now on. Needs an initialised process group."""
-        self._online = nn.parallel.DistributedDataParallel(self.network)
-
     def learn(self, sample: Sample) -> Learnt:
-        batch = self._tensors_for(sample.layout).batch(sample, self._generator if self.settings.symmetries else None)
-        rate = self._set_rate()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
-            targets = self.targets(batch)
-            values = self._online(batch.planes).gather(1, batch.actions[:, None])[:, 0].float()
-        errors = targets - values
-        losses = functional.huber_loss(values, targets, reduction="none", delta=self.settings.huber_delta)
-        loss = (batch.weights * losses).mean()
         self._optimizer.zero_grad()
-        torch.autograd.backward([loss])
+        errors, loss, value = self._gradients(sample)
+        norm, rate = self._update()
+        return Learnt(errors=errors, loss=loss, value=value, gradient_norm=norm, learning_rate=rate)
+
+    def follow(self) -> None:
+        self._optimizer.zero_grad()
+        self._update()
+
+    def _update(self) -> tuple[float, float]:
+        """Move by the gradients. Returns their norm and the learning rate."""
+        gradients = self._all_gradients()
+        if self.average is not None:
+            self.average(gradients)
+        rate = self.settings.learning_rate_at(self.steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
         self._optimizer.step()
-        self._follow()
+        self._move_target()
         self.steps += 1
-        return Learnt(
-            errors=errors.detach().float().cpu().numpy(),
-            loss=float(loss.detach()),
-            value=float(values.detach().mean()),
-            gradient_norm=float(norm),
-            learning_rate=rate,
-        )
+        return float(norm), rate
+
+    def _gradients(self, sample: Sample) -> tuple[NDArray[np.float32], float, float]:
+        """Of the sample's loss. Returns TD errors, loss, mean value."""
+        batch = self._tensors_for(sample.layout).batch(sample, self._generator if self.settings.symmetries else None)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
+            targets = self.targets(batch)
+            values = self.network(batch.planes).gather(1, batch.actions[:, None])[:, 0].float()
+        losses = functional.huber_loss(values, targets, reduction="none", delta=self.settings.huber_delta)
+        loss = (batch.weights * losses).mean()
+        torch.autograd.backward([loss])
+        values = values.detach()
+        return (targets - values).cpu().numpy(), float(loss.detach()), float(values.mean())
+
+    def _all_gradients(self) -> list[Tensor]:
+        """One of each parameter, zeros where there is none."""
+        for parameter in self.network.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
 
     @torch.no_grad()
     def targets(self, batch: LearnerBatch) -> Tensor:
@@ -157,14 +187,8 @@ class DoubleDQN:
             self._tensors[layout] = Tensors(layout, self.device)
         return self._tensors[layout]
 
-    def _set_rate(self) -> float:
-        rate = self.settings.learning_rate_at(self.steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _move_target(self) -> None:
         ours: list[Tensor] = list(self.target.parameters())
         theirs: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(ours, theirs, self.settings.target_rate)

@@ -6,16 +6,14 @@ Others read ahead (`feed`) and write checkpoints.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import structlog
 import torch
 
 from generals_client.positions import Mark, Position
-from generals_client.reader import Delivered
-from generals_runtime import metrics
+from generals_client.reader import Delivered, ReaderStats
 from generals_runtime.objects import open_store
 from generals_runtime.service import Finished
 from generals_schemas.records import ExperienceBatch
@@ -23,12 +21,13 @@ from generals_trainer import checkpoint
 from generals_trainer.buffers import ReplayBuffers
 from generals_trainer.checkpoint import Checkpoint
 from generals_trainer.feed import Feed
-from generals_trainer.learner import Learner, Learnt, learner_named
+from generals_trainer.learner import Learner, device_named, learner_named
 from generals_trainer.limiter import SamplesPerInsert
 from generals_trainer.onnx_export import OnnxExport
 from generals_trainer.policies import Publisher, layout_metadata
-from generals_trainer.progress import Files, Returns, Window
+from generals_trainer.progress import Files
 from generals_trainer.refill import RefillFailed, refill
+from generals_trainer.reporting import Report
 from generals_trainer.samples import Layout, LayoutMismatch, ReplayError, Sample
 from generals_trainer.settings import TrainerSettings
 
@@ -49,36 +48,32 @@ class Trainer:
         self.steps = 0
         self._layout: Layout | None = None
         self._on_sample = on_sample
-        self._metrics = metrics.default().trainer
-        self._runtime = metrics.default().runtime
-        self._window = Window()
-        self._returns = Returns()
+        self.report = Report(settings)
         self._timers: dict[str, float] = {}
-        self._counted: dict[str, int] = {}
-        self._refused: dict[str, int] = {}
         self._feed: Feed | None = None
         self._files: Files | None = None
         self._publisher: Publisher | None = None
         self._export: OnnxExport | None = None
+        self._member = f"{settings.group}-0"
         self._writer = checkpoint.Writer(settings.run_dir)
-        self._version = 0
+        self.version = 0
         self._idle = True
 
     def start(self) -> None:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self._files = Files(self.settings.run_dir, tensorboard=self.settings.tensorboard)
-        saved = checkpoint.load(self.settings.run_dir)
+        saved = self._load()
         if saved is not None:
             self._restore(saved)
-        if self.settings.publish_every_s is not None:
+        if self._publishes:
             self._publisher = Publisher(
                 self.settings.kafka,
                 open_store(self.settings.object_store),
                 self.settings.policy,
-                after=self._version,
+                after=self.version,
             )
-            self._version = self._publisher.version
+            self.version = self._publisher.version
         now = time.monotonic()
         self._timers = dict.fromkeys(("report", "checkpoint", "publish"), now)
         self._feed = self._open_feed()
@@ -107,7 +102,7 @@ class Trainer:
             self._feed.close()
         if self._publisher is not None:
             self._publisher.close()
-        self._report("stopped")
+        self._write_report("stopped")
         if self._files is not None:
             self._files.close()
 
@@ -122,6 +117,10 @@ class Trainer:
         return None
 
     @property
+    def _publishes(self) -> bool:
+        return self.settings.publish_every_s is not None
+
+    @property
     def _finished(self) -> bool:
         return self.settings.max_steps is not None and self.steps >= self.settings.max_steps
 
@@ -131,14 +130,14 @@ class Trainer:
             "steps": self.steps,
             "inserted": self.limiter.inserted,
             "sampled": self.limiter.sampled,
-            "version": self._version,
+            "version": self.version,
         }
 
     def _open_feed(self) -> Feed:
         kafka = self.settings.kafka
         config = {key: value for key, value in kafka.client_config().items() if key != "bootstrap.servers"}
         # A successor under the same name takes the partitions over at once, without waiting for the dead to time out.
-        config |= {"group.instance.id": f"{self.settings.group}-0", "session.timeout.ms": 10_000}
+        config |= {"group.instance.id": self._member, "session.timeout.ms": 10_000}
         return Feed(
             bootstrap_servers=kafka.bootstrap_servers,
             group=self.settings.group,
@@ -177,7 +176,7 @@ class Trainer:
             except LayoutMismatch as mismatch:
                 reason = str(mismatch)
         if reason is not None:
-            self._refuse(reason)
+            self.report.left_out(reason)
         source = batch.source
         self.positions[delivered.partition] = Position(
             self.settings.kafka.topics().experiences.name,
@@ -192,25 +191,18 @@ class Trainer:
             return "rejected by validation"
         limit = self.settings.max_staleness
         own = batch.policy.name == self.settings.policy
-        if limit is not None and own and self._version - batch.policy.version > limit:
+        if limit is not None and own and self.version - batch.policy.version > limit:
             return "made by a version too far behind"
         return None
 
-    def _refuse(self, reason: str) -> None:
-        if reason not in self._refused:
-            _log.warning("batches are left out", reason=reason)
-        self._refused[reason] = self._refused.get(reason, 0) + 1
-
     def _count_inserted(self, batch: ExperienceBatch, count: int) -> None:
         self.limiter.inserted += count
-        self._metrics.inserted.inc(count)
-        self._returns.add(batch)
+        self.report.inserted(batch)
         if self.learner is None:
             self._make_learner(Layout.of(batch))
 
     def _make_learner(self, layout: Layout) -> Learner:
-        name = self.settings.device
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+        device = device_named(self.settings.device)
         make = learner_named(self.settings.learner.name)
         self.learner = make(layout, self.settings.learner, device=device, seed=self.settings.seed)
         self._layout = layout
@@ -218,6 +210,7 @@ class Trainer:
         return self.learner
 
     def _learn(self) -> None:
+        """Draw a batch and make an update."""
         if self.learner is None:
             raise RuntimeError("there is no learner before the first batch")
         begun = time.perf_counter()
@@ -229,31 +222,8 @@ class Trainer:
         self.buffers.update_priorities(sample, learnt.errors)
         self.limiter.sampled += count
         self.steps += 1
-        self._count_learnt(sample, learnt, time.perf_counter() - begun)
-
-    def _count_learnt(self, sample: Sample, learnt: Learnt, seconds: float) -> None:
-        error = float(np.abs(learnt.errors).mean())
-        self._window.add(
-            loss=learnt.loss,
-            td_error=error,
-            q_value=learnt.value,
-            gradient_norm=learnt.gradient_norm,
-            learning_rate=learnt.learning_rate,
-            step_seconds=seconds,
-            n_step=float(sample.lengths.mean()),
-        )
         names = self.buffers.policy_names(sample)
-        own = names.index(self.settings.policy) if self.settings.policy in names else -1
-        staleness = self._version - sample.policy_versions[sample.policies == own].astype(np.int64)
-        self._window.add_sampled(staleness, sample.ages)
-        self._metrics.staleness.observe(staleness)
-        self._metrics.steps.inc()
-        self._metrics.sampled.inc(len(sample))
-        self._metrics.step_seconds.observe(seconds)
-        self._metrics.loss.set(learnt.loss)
-        self._metrics.td_error.set(error)
-        self._metrics.q_value.set(learnt.value)
-        self._metrics.gradient_norm.set(learnt.gradient_norm)
+        self.report.learnt(sample, learnt, names, version=self.version, seconds=time.perf_counter() - begun)
 
     def _housekeeping(self) -> None:
         if self._due("checkpoint", self.settings.checkpoint_every_s) and not self._writer.busy:
@@ -261,7 +231,7 @@ class Trainer:
         if self._publisher is not None and self._due("publish", self.settings.publish_every_s or 0.0):
             self._publish()
         if self._due("report", self.settings.log_every_s):
-            self._report("waiting" if self._idle else "training" if self.steps else "warming up")
+            self._write_report("waiting" if self._idle else "training" if self.steps else "warming up")
 
     def _due(self, name: str, every_s: float) -> bool:
         now = time.monotonic()
@@ -280,8 +250,8 @@ class Trainer:
             "trainer_steps": str(self.steps),
             "experiences": str(self.limiter.inserted),
         }
-        self._version = self._publisher.publish(self._export.make(self.learner.network, metadata), metadata).version
-        self._metrics.policy_version.set(self._version)
+        self.version = self._publisher.publish(self._export.make(self.learner.network, metadata), metadata).version
+        self.report.published(self.version)
 
     def _save(self) -> None:
         if self.learner is None or self._layout is None:
@@ -296,19 +266,17 @@ class Trainer:
         self._writer.start(state, self._saved)
 
     def _saved(self, saved: Checkpoint, seconds: float) -> None:
-        self._metrics.checkpoint_seconds.observe(seconds)
-        self._metrics.checkpoint_time.set_to_current_time()
+        self.report.saved(seconds)
         if self._feed is not None:
             self._feed.commit(list(saved.positions))
+
+    def _load(self) -> Checkpoint | None:
+        return checkpoint.load(self.settings.run_dir)
 
     def _restore(self, saved: Checkpoint) -> None:
         self._make_learner(saved.layout).restore(saved.learner)
         self.positions = {position.partition: position for position in saved.positions}
-        self.limiter.inserted, self.limiter.sampled = saved.progress["inserted"], saved.progress["sampled"]
-        self.steps, self._version = saved.progress["steps"], saved.progress["version"]
-        self._metrics.inserted.inc(self.limiter.inserted)
-        self._metrics.steps.inc(self.steps)
-        self._metrics.sampled.inc(self.limiter.sampled)
+        self._resume(saved.progress)
         begun = time.monotonic()
         try:
             self._refill(saved)
@@ -316,6 +284,14 @@ class Trainer:
             _log.error("the buffers could not be refilled and start empty", reason=str(error))
             self.buffers.clear()
             self.buffers.resume(saved.buffers)
+        self._say_resumed(begun)
+
+    def _resume(self, progress: Mapping[str, int]) -> None:
+        self.limiter.inserted, self.limiter.sampled = progress["inserted"], progress["sampled"]
+        self.steps, self.version = progress["steps"], progress["version"]
+        self.report.resumed(inserted=self.limiter.inserted, sampled=self.limiter.sampled, steps=self.steps)
+
+    def _say_resumed(self, begun: float) -> None:
         _log.info(
             "gone on from a checkpoint",
             trainer_steps=self.steps,
@@ -331,60 +307,23 @@ class Trainer:
             self.buffers.put_back(batch, sequence=sequence, partition=partition, offset=offset)
         self.buffers.end_refill(saved.buffers)
 
-    def _report(self, state: str) -> None:
+    def status(self, state: str) -> dict[str, Any]:
+        """The numbers of a report, see `reporting`."""
+        return self.report.status(
+            state,
+            steps=self.steps,
+            version=self.version,
+            limiter=self.limiter,
+            buffers=self.buffers,
+            stats=self._feed.stats if self._feed is not None else ReaderStats(),
+            lag=self._feed.lag() if self._feed is not None else {},
+        )
+
+    def _write_report(self, state: str) -> None:
         status = self.status(state)
-        self._gauge(status)
         _log.info("progress", **status)
         if self._files is not None:
             self._files.write(status)
-
-    def status(self, state: str) -> dict[str, Any]:
-        """The numbers of a report. Rates are since the last one."""
-        now = time.monotonic()
-        seconds = max(now - self._timers.get("rates", now - 1e-9), 1e-9)
-        self._timers["rates"] = now
-        before, self._counted = self._counted, {"steps": self.steps, "inserted": self.limiter.inserted}
-        stats = self._feed.stats if self._feed is not None else None
-        return {
-            "state": state,
-            "trainer_steps": self.steps,
-            "experiences_inserted": self.limiter.inserted,
-            "experiences_sampled": self.limiter.sampled,
-            "steps_per_s": round((self.steps - before.get("steps", self.steps)) / seconds, 2),
-            "inserts_per_s": round(
-                (self.limiter.inserted - before.get("inserted", self.limiter.inserted)) / seconds, 1
-            ),
-            "samples_per_insert": round(self.limiter.achieved, 4),
-            "samples_per_insert_target": self.settings.samples_per_insert,
-            "samples_per_insert_error": round(self.limiter.error, 5),
-            "mean_return": self._returns.mean,
-            "policy_version": self._version,
-            "buffer_rows": sum(len(buffer) for buffer in self.buffers),
-            "buffer_eligible": self.buffers.eligible,
-            "buffer_boards": len(self.buffers),
-            "buffer_bytes": sum(buffer.nbytes for buffer in self.buffers),
-            "evicted": self.buffers.total("evicted"),
-            "evicted_unused": self.buffers.total("evicted_unused"),
-            "left_out": sum(self._refused.values()),
-            "lag": sum(self._feed.lag().values()) if self._feed is not None else 0,
-            "repeats": stats.repeats if stats else 0,
-            "lost_chunks": stats.lost_chunks if stats else 0,
-            "rejected": stats.rejected if stats else 0,
-            **self._window.take(),
-        }
-
-    def _gauge(self, status: dict[str, Any]) -> None:
-        capacity = sum(buffer.capacity for buffer in self.buffers)
-        self._metrics.buffer_size.set(status["buffer_rows"])
-        self._metrics.buffer_capacity.set(capacity)
-        self._metrics.buffer_utilisation.set(status["buffer_rows"] / capacity if capacity else 0.0)
-        self._metrics.buffer_bytes.set(status["buffer_bytes"])
-        self._metrics.overwritten.inc(status["evicted"] - self._counted.get("evicted", 0))
-        self._counted["evicted"] = status["evicted"]
-        if self._feed is not None:
-            topic = self.settings.kafka.topics().experiences.name
-            for partition, lag in self._feed.lag().items():
-                self._runtime.consumer_lag.labels(topic, str(partition), self.settings.group).set(lag)
 
 
 def _channels(layout: Layout) -> int:

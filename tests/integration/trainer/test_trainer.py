@@ -217,11 +217,11 @@ def test_policies_are_published_once_each_and_a_wrong_checksum_is_refused(
     )
     trainer = Trainer(settings)
     trainer.start()
-    run_until(trainer, lambda: trainer.steps > 40 and trainer._version >= 2)
+    run_until(trainer, lambda: trainer.steps > 40 and trainer.version >= 2)
     trainer.stop()
     directory = read_directory(settings.kafka)
     versions = directory.versions("dqn")
-    assert [pointer.version for pointer in versions] == list(range(1, trainer._version + 1))
+    assert [pointer.version for pointer in versions] == list(range(1, trainer.version + 1))
     newest = directory.newest("dqn")
     assert newest is not None
     assert newest.metadata["trainer_steps"] == str(trainer.steps)
