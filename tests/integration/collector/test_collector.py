@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from collector_process import CollectorProcess, read_until
 from confluent_kafka import Message
+from mutations import mutate, originals, seal
 from numpy.random import Generator, default_rng
 from random_chunks import random_chunk
 
@@ -135,3 +136,89 @@ def test_poison_goes_to_the_dead_letter_topic_with_its_coordinates_and_the_rest_
         assert headers["detail"]
         where = (headers["source_topic"], headers["source_partition"], headers["source_offset"])
         assert where == (topics.transitions, "0", str(places[index][1]))
+
+
+def send_mutated(kafka: KafkaSettings, topic: str, seed: int, count: int) -> None:
+    rng = default_rng(seed)
+    values = originals(rng)
+    with OrderedProducer(kafka) as producer:
+        for i in range(count):
+            one, other = rng.integers(0, len(values), 2)
+            producer.send(topic, i % 2, b"game", mutate(rng, values[one], values[other]))
+        producer.flush()
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_mutated_records_stop_nothing_and_each_is_accounted_for(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int, count: int
+) -> None:
+    topics = topics_for_test
+    send_mutated(kafka_settings, topics.transitions, seed, count)
+    off = {"GENERALS_COLLECTOR__LIMITS__IN_A_ROW": "0", "GENERALS_COLLECTOR__LIMITS__IN_WINDOW": "0"}
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log", off) as collector:
+        seen = accounted(kafka_settings, topics.experiences, count)
+        rejected = {place for place, batch in seen.items() if batch.rejected}
+        letters = read_until(kafka_settings, topics.dead_letter, lambda found: len(found) == len(rejected))
+        assert collector.process is not None
+        status = Path(f"/proc/{collector.process.pid}/status").read_text()
+        collector.send(signal.SIGTERM)
+        assert collector.wait() == 0, collector.text()
+    headers = [dict(letter.headers() or []) for letter in letters]
+    places = {(int(h["source_partition"] or 0), int(h["source_offset"] or 0)) for h in headers}
+    assert places == rejected
+    assert 0 < len(rejected) < count
+    peak_kb = int(status.split("VmHWM:")[1].split()[0])
+    assert peak_kb < 900_000, status
+
+
+def accounted(kafka: KafkaSettings, topic: str, count: int) -> dict[tuple[int, int], ExperienceBatch]:
+    """A batch or the marker of each of so many source records, by (partition, offset)."""
+    seen: dict[tuple[int, int], ExperienceBatch] = {}
+    looked = 0
+
+    def all_there(found: list[Message]) -> bool:
+        nonlocal looked
+        for message in found[looked:]:
+            batch = decode_batch(message.value() or b"")
+            seen[batch.source.partition, batch.source.offset] = batch
+        looked = len(found)
+        return len(seen) == count
+
+    read_until(kafka, topic, all_there, 60 + count / 500)
+    return seen
+
+
+@pytest.mark.partitions(1)
+def test_too_many_rejections_stop_the_collector_with_the_reason(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path
+) -> None:
+    topics = topics_for_test
+    produce(kafka_settings, topics.transitions, [b"nonsense of a bad deployment"] * 300, 1)
+    limits = {"GENERALS_COLLECTOR__LIMITS__IN_A_ROW": "40"}
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log", limits) as collector:
+        assert collector.wait() == 1, collector.text()
+    assert "40 chunks in a row were rejected, the last one for 'not_framed'" in collector.text()
+    letters = read_until(kafka_settings, topics.dead_letter, lambda found: len(found) >= 39)
+    assert len(letters) == 39, "the one too many is still to be read"
+
+
+@pytest.mark.partitions(1)
+def test_an_unknown_schema_stops_the_collector_and_is_not_acknowledged(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics = topics_for_test
+    values = [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 3)]
+    newer = seal(values[1][:2] + b"newer..." + values[1][10:-4])
+    produce(kafka_settings, topics.transitions, [values[0], newer, values[2]], 1)
+    for log in ("first", "second"):  # a restart changes nothing: it is a deployment out of order
+        with CollectorProcess(kafka, topics.prefix, tmp_path / log) as collector:
+            assert collector.wait() == 1, collector.text()
+        assert "deploy the consumers of a schema before its producers" in collector.text()
+    letters = read_until(kafka_settings, topics.dead_letter, lambda _: True)
+    assert letters == []
+
+
+def test_missing_topics_are_named(kafka: str, tmp_path: Path) -> None:
+    with CollectorProcess(kafka, "nothing-here.", tmp_path / "log") as collector:
+        assert collector.wait() == 1
+    assert "topic nothing-here.generals.transitions does not exist" in collector.text()
