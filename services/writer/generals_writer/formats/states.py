@@ -153,9 +153,10 @@ def _goes_on(a: ExperienceBatch, b: ExperienceBatch) -> bool:
         and a.player == b.player
         and a.first_tick + a.steps == b.first_tick
         and a.armies.dtype == b.armies.dtype
-        and np.array_equal(a.armies[-1], b.armies[0])
-        and np.array_equal(a.bits[-1], b.bits[0])
-        and np.array_equal(a.scalars[-1].view(np.uint32), b.scalars[0].view(np.uint32))
+        and a.bits.shape[1:] == b.bits.shape[1:]
+        and a.armies[-1].tobytes() == b.armies[0].tobytes()
+        and a.bits[-1].tobytes() == b.bits[0].tobytes()
+        and a.scalars[-1].tobytes() == b.scalars[0].tobytes()
     )
 
 
