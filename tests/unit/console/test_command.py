@@ -1,0 +1,83 @@
+"""The command's manners: help with an example, one message for what is wrong, exit codes that mean something."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_command
+
+from generals_console.main import app
+
+SECRET = "hunter2"
+REPLAYS = Path(__file__).parents[2] / "data" / "replays"
+
+
+def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield path, command
+        return
+    for name, child in children.items():
+        yield from commands(child, (*path, name))
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = "from generals_console.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True, text=True, check=False, timeout=60, env={"PATH": "/usr/bin:/bin", **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands(get_command(app))), ids=lambda v: " ".join(v) if isinstance(v, tuple) else ""
+)
+def test_every_command_says_what_it_does_and_has_an_example(
+    path: tuple[str, ...], command: typer.main.TyperCommand
+) -> None:
+    assert command.help
+    assert command.epilog
+    assert command.epilog.startswith("Example: ")
+    assert f"generals {path[0]}" in command.epilog
+
+
+def test_a_recorded_game_is_replayed_as_json() -> None:
+    file = REPLAYS / "synthetic-ring-01.json"
+    done = run("rules", "replay", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    expected = json.loads(file.read_text())["expected"]
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_wrong_settings_are_named_one_a_line_without_a_trace_and_end_with_2(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text("engine: {gmaes: 3, players: 99}\nkafka: {bootstrap_servers: nowhere}\n")
+    done = run("config", "check", "--config", str(config))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "engine.gmaes" in done.stderr
+    assert "engine.players" in done.stderr
+    assert "kafka.bootstrap_servers" in done.stderr
+    assert done.stderr.count("bootstrap_servers") == 1 or done.stderr.count("kafka.bootstrap_servers:") == 1
+
+
+def test_secrets_are_shown_as_stars() -> None:
+    done = run(
+        "config", "show", "--json", GENERALS_KAFKA__SASL_PASSWORD=SECRET, GENERALS_KAFKA__SASL_USERNAME="me",
+        GENERALS_KAFKA__SASL_MECHANISM="PLAIN", GENERALS_KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert json.loads(done.stdout)["kafka"]["sasl_username"] == "me"
+
+
+def test_a_broker_that_is_not_there_is_one_message() -> None:
+    done = run("topics", "list", GENERALS_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
