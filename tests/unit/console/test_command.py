@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from generals_console.main import app
 
-SECRET = "hunter2"
+HIDDEN = "hunter2"
 REPLAYS = Path(__file__).parents[2] / "data" / "replays"
 
 
@@ -68,11 +68,11 @@ def test_wrong_settings_are_named_one_a_line_without_a_trace_and_end_with_2(tmp_
 
 def test_secrets_are_shown_as_stars() -> None:
     done = run(
-        "config", "show", "--json", GENERALS_KAFKA__SASL_PASSWORD=SECRET, GENERALS_KAFKA__SASL_USERNAME="me",
+        "config", "show", "--json", GENERALS_KAFKA__SASL_PASSWORD=HIDDEN, GENERALS_KAFKA__SASL_USERNAME="me",
         GENERALS_KAFKA__SASL_MECHANISM="PLAIN", GENERALS_KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert SECRET not in done.stdout + done.stderr
+    assert HIDDEN not in done.stdout + done.stderr
     assert json.loads(done.stdout)["kafka"]["sasl_username"] == "me"
 
 
