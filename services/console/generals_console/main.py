@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from generals_console.commands import archive, bench, config, dead_letter, games, pipeline, rules, topics
+from generals_console.commands import archive, bench, config, dead_letter, games, inspect, pipeline, rules, topics
 from generals_console.terminal import err
 from generals_runtime.errors import OperatorError
 from generals_runtime.settings import SettingsError
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 pipeline.register(app)
 games.register(app)
+inspect.register(app)
 bench.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(archive.app, name="archive")

@@ -14,7 +14,10 @@ from rich.table import Table
 from generals_console.settings import ConsoleSettings
 from generals_runtime.settings import KafkaSettings, load
 
-out = Console()
+WIDE = 200
+"""Columns where output is no terminal: what is piped on should not be cut."""
+
+out = Console(width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
