@@ -23,10 +23,10 @@ _IDLE_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Where batches and dead letters go."""
+    """Where batches and dead letters go; without a dead-letter topic, rejected chunks leave their marker only."""
 
     experiences: str
-    dead_letter: str
+    dead_letter: str | None
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +114,7 @@ class Pipeline:
         for converted in group.converted:
             self._note(converted)
             source = converted.source
-            if converted.rejected is not None:
+            if converted.rejected is not None and self._to.dead_letter is not None:
                 group.left += 1
                 self._producer.send(
                     self._to.dead_letter, None, source.key, source.value, converted.dead_letter_headers,

@@ -1,0 +1,237 @@
+"""The past once more, with another reward or encoding: raw chunks from any offset or time into a topic of its own.
+
+One source, encoding and reward a topic. Each batch carries the job's identity as its `config_version`, so the target
+itself says who wrote it and how far it is: a job goes on behind the last chunk of each partition, and a target that
+holds anything else is refused. A chunk that was cut by a crash is written again and readers drop the repeats, as they
+do behind a collector. Rejected chunks leave their marker but no second dead letter.
+"""
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias, cast
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from generals_collector.conversion import Converted, Converter, Headers, RawRecord
+from generals_collector.pipeline import Destinations, Pipeline
+from generals_collector.tensorise import Recipe
+from generals_runtime.errors import OperatorError
+from generals_runtime.kafka import (
+    OrderedProducer,
+    TopicMissing,
+    ensure_topics,
+    make_admin,
+    make_consumer,
+    topic_ids,
+)
+from generals_runtime.settings import KafkaSettings
+from generals_schemas.codec import decode_batch
+from generals_schemas.errors import SchemaError
+from generals_schemas.records import ExperienceBatch
+from generals_schemas.topics import TOPICS
+
+Start: TypeAlias = str | int | datetime
+"""`"earliest"`, an offset for every partition, or a time."""
+
+_GROUP_CHUNKS = 64
+_GROUPS_UNDER_WAY = 8
+_ASK_S = 15.0
+_READ_S = 30.0
+
+
+class TargetRefused(OperatorError):
+    """The target holds what this job did not write."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a job is. Chunks of the source, experiences written."""
+
+    chunks: int = 0
+    experiences: int = 0
+    rejected: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """Chunks still to be read."""
+        return sum(max(0, end - self.positions[partition]) for partition, end in self.ends.items())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """What is to be done. The source is read up to the end that it has when the job begins."""
+
+    kafka: KafkaSettings
+    source: str
+    target: str
+    recipe: Recipe
+    start: Start = "earliest"
+    threads: int = 1
+
+
+def run(
+    job: Job, *, on_progress: Callable[[Progress], None] = lambda _: None, stop: Callable[[], bool] = lambda: False
+) -> Progress:
+    """Do the job, or the rest of it. `stop` is asked between groups; what was begun is finished.
+
+    Raises:
+        TargetRefused: the target was not started by this job.
+        TopicMissing: the source does not exist.
+    """
+    if job.target in (job.source, job.kafka.topics().experiences.name):
+        raise TargetRefused(f"{job.target} is written by engines or collectors; name a topic of its own")
+    source_id = topic_ids(make_admin(job.kafka), [job.source])[job.source]
+    identity = _identity(job, source_id)
+    group = f"retensorise-{job.target}"
+    with closing(make_consumer(job.kafka, group_id=group, overrides={"enable.partition.eof": False})) as consumer:
+        partitions = _partitions(consumer, job.source)
+        _make_target(consumer, job, len(partitions))
+        progress = Progress(
+            positions=_positions(consumer, job, identity, partitions),
+            ends={p: consumer.get_watermark_offsets(TopicPartition(job.source, p), _ASK_S)[1] for p in partitions},
+        )
+        converter = Converter(replace(job.recipe, version=identity), source_id)
+        with OrderedProducer(job.kafka, client_id=group) as producer:
+            pipeline = Pipeline(producer, converter, Destinations(job.target, None), threads=job.threads)
+            try:
+                _copy(consumer, job.source, pipeline, progress, on_progress, stop)
+            finally:
+                pipeline.close(_READ_S)
+    return progress
+
+
+def _identity(job: Job, source_id: str) -> str:
+    how = job.recipe
+    content = (
+        source_id, job.target, how.encoding.name, dict(how.encoding_params), how.reward.name, dict(how.reward_params),
+    )  # fmt: skip
+    return "retensorise-" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=_ASK_S).topics[topic]
+    if found.error is not None:
+        raise TopicMissing(f"topic {topic} cannot be read: {found.error}")
+    return sorted(found.partitions)
+
+
+def _make_target(consumer: Consumer, job: Job, partitions: int) -> None:
+    spec = replace(TOPICS.experiences, name=job.target, partitions=partitions)
+    ensure_topics(job.kafka, [spec])
+    found = len(_partitions(consumer, job.target))
+    if found < partitions:
+        raise TargetRefused(f"{job.target} has {found} partitions, {job.source} has {partitions}: batches keep theirs")
+
+
+def _positions(consumer: Consumer, job: Job, identity: str, partitions: list[int]) -> dict[int, int]:
+    """Where to go on in each partition of the source: at the last chunk that the target has, or at the start."""
+    starts = _starts(consumer, job, partitions)
+    for partition in _partitions(consumer, job.target):
+        first, end = consumer.get_watermark_offsets(TopicPartition(job.target, partition), _ASK_S)
+        if end == first:
+            continue
+        for offset in (first, end - 1):
+            batch = _batch_at(consumer, job.target, partition, offset)
+            if batch.config_version != identity:
+                raise TargetRefused(
+                    f"{job.target}[{partition}] holds batches of {batch.encoding} and {batch.reward} "
+                    f"(version {batch.config_version}) that this job ({identity}) did not write; name another topic"
+                )
+        starts[partition] = batch.source.offset
+    return starts
+
+
+def _starts(consumer: Consumer, job: Job, partitions: list[int]) -> dict[int, int]:
+    marks = {p: consumer.get_watermark_offsets(TopicPartition(job.source, p), _ASK_S) for p in partitions}
+    if isinstance(job.start, datetime):
+        wanted = [TopicPartition(job.source, p, round(job.start.timestamp() * 1000)) for p in partitions]
+        found = consumer.offsets_for_times(wanted, _ASK_S)
+        return {one.partition: one.offset if one.offset >= 0 else marks[one.partition][1] for one in found}
+    if isinstance(job.start, int):
+        return {p: min(max(job.start, first), end) for p, (first, end) in marks.items()}
+    if job.start != "earliest":
+        raise OperatorError(f"start {job.start!r} is neither earliest, an offset nor a time")
+    return {p: first for p, (first, _) in marks.items()}
+
+
+def _batch_at(consumer: Consumer, topic: str, partition: int, offset: int) -> ExperienceBatch:
+    consumer.assign([TopicPartition(topic, partition, offset)])
+    deadline = time.monotonic() + _READ_S
+    while time.monotonic() < deadline:
+        message = consumer.poll(1.0)
+        if message is not None and message.error() is None:
+            try:
+                return decode_batch(message.value() or b"")
+            except SchemaError as error:
+                raise TargetRefused(f"{topic}[{partition}]@{offset} is no experience batch: {error}") from error
+    raise OperatorError(f"{topic}[{partition}]@{offset} could not be read within {_READ_S:g} s")
+
+
+def _copy(
+    consumer: Consumer,
+    source: str,
+    pipeline: Pipeline,
+    progress: Progress,
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> None:
+    todo = {p for p, end in progress.ends.items() if progress.positions[p] < end}
+    consumer.assign([TopicPartition(source, p, progress.positions[p]) for p in sorted(todo)])
+    reading = dict(progress.positions)
+    under_way: deque[Future[list[Converted]]] = deque()
+    while todo and not stop():
+        messages = consumer.consume(_GROUP_CHUNKS, 1.0)
+        records = [record for message in messages for record in _wanted(message, progress.ends)]
+        for record in records:
+            reading[record.partition] = record.offset + 1
+        todo = {p for p in todo if reading[p] < progress.ends[p]}
+        if records:
+            under_way.append(pipeline.submit(records))
+        while len(under_way) > (_GROUPS_UNDER_WAY if todo else 0):
+            _note(under_way.popleft().result(), progress)
+            on_progress(progress)
+    for group in under_way:
+        _note(group.result(), progress)
+    on_progress(progress)
+
+
+def _wanted(message: Message, ends: Mapping[int, int]) -> list[RawRecord]:
+    """The record, unless it came after the job began."""
+    error = message.error()
+    if error is not None:
+        raise KafkaException(error)
+    partition, offset = message.partition() or 0, message.offset() or 0
+    if offset >= ends[partition]:
+        return []
+    return [
+        RawRecord(
+            topic=str(message.topic()),
+            partition=partition,
+            offset=offset,
+            timestamp_ms=message.timestamp()[1],
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
+            headers=cast("Headers", message.headers() or ()),
+        )
+    ]
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _note(group: list[Converted], progress: Progress) -> None:
+    for converted in group:
+        progress.chunks += 1
+        progress.rejected += converted.rejected is not None
+        progress.experiences += sum(batch.steps for batch in converted.batches)
+        progress.positions[converted.source.partition] = converted.source.offset + 1
