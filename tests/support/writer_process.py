@@ -5,9 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from generals_runtime.objects import ObjectStore
+from generals_writer.catalog import read_chains
 
 
 class WriterProcess:
@@ -61,3 +67,27 @@ class WriterProcess:
 
     def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+
+def wait_until_archived(
+    store: ObjectStore, ends: dict[int, int], topic: str, writer: WriterProcess, timeout_s: float = 60.0
+) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        positions = [chain.position for chain in read_chains(store, topic)]
+        at = {position.partition: position.offset for position in positions if position is not None}
+        if at == ends:
+            return
+        if writer.returncode is not None:
+            pytest.fail(f"the writer ended with {writer.returncode}:\n{writer.output()[-3000:]}")
+        if time.monotonic() > deadline:
+            pytest.fail(f"archived {at} of {ends} after {timeout_s} s:\n{writer.output()[-3000:]}")
+        time.sleep(0.1)
+
+
+def wait_for_output(writer: WriterProcess, text: str, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while text not in writer.output():
+        assert writer.returncode is None, writer.output()[-3000:]
+        assert time.monotonic() < deadline, writer.output()[-3000:]
+        time.sleep(0.05)

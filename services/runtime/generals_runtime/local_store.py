@@ -114,7 +114,11 @@ class LocalStore:
 
     def _sweep(self) -> None:
         oldest = time.time() - _STALE_S
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._temporary) as entries:
+        with (
+            self._explained("look into", self._temporary),
+            contextlib.suppress(FileNotFoundError),
+            os.scandir(self._temporary) as entries,
+        ):
             for entry in entries:
                 if entry.is_file() and entry.stat().st_mtime < oldest:
                     Path(entry.path).unlink(missing_ok=True)

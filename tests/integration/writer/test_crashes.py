@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.random import default_rng
-from writer_process import WriterProcess
+from writer_process import WriterProcess, wait_for_output, wait_until_archived
 
 from generals_runtime.objects import ObjectStore, open_store
 from generals_runtime.settings import KafkaSettings
@@ -37,30 +37,6 @@ def keys_by_pyarrow(store: ObjectStore) -> list[Key]:
             columns = (table["game_id"].cast(pa.string()), table["player"], table["tick"])
             keys += zip(*(column.to_pylist() for column in columns), strict=True)
     return sorted(keys)
-
-
-def wait_until_archived(
-    store: ObjectStore, ends: dict[int, int], topic: str, writer: WriterProcess, timeout_s: float = 60.0
-) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        positions = [chain.position for chain in read_chains(store, topic)]
-        at = {position.partition: position.offset for position in positions if position is not None}
-        if at == ends:
-            return
-        if writer.returncode is not None:
-            pytest.fail(f"the writer ended with {writer.returncode}:\n{writer.output()[-3000:]}")
-        if time.monotonic() > deadline:
-            pytest.fail(f"archived {at} of {ends} after {timeout_s} s:\n{writer.output()[-3000:]}")
-        time.sleep(0.1)
-
-
-def wait_for_output(writer: WriterProcess, text: str, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while text not in writer.output():
-        assert writer.returncode is None, writer.output()[-3000:]
-        assert time.monotonic() < deadline, writer.output()[-3000:]
-        time.sleep(0.05)
 
 
 def kill_and_restart(writer: WriterProcess, kills: int, seed: int, longest_s: float) -> None:
