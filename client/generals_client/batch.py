@@ -7,7 +7,7 @@ never pays for them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from generals_client.expand import expand, legal_actions
 from generals_schemas.encodings import Encoding, get_encoding
 from generals_schemas.records import ExperienceBatch
+
+ShapeKey: TypeAlias = tuple[int, int, str, tuple[tuple[str, float], ...], tuple[str, ...], tuple[str, ...]]
+"""Width, height, encoding with its parameters, planes, scalars."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +34,18 @@ class Batch:
     action: `[N]` i4.  reward: `[N]` f4.  terminated, truncated: `[N]` bool.
     player, tick, policy_version: `[N]` i4.  source_partition: `[N]` i4.  source_offset: `[N]` i8.
     log_prob: `[N]` f4, NaN where the behaviour policy gave none.
+
+    With `n_step` above 1, `reward` is the discounted sum of the next n rewards and `next_state` what follows them;
+    `terminated` and `truncated` say whether the game ends within them. A record knows nothing of the one after it, so
+    near its end the sums are shorter: `horizon` says how long each is, and `bootstrap` what to multiply the value of
+    `next_state` by (`discount ** horizon`, 0 if terminated). That is right at every length; a replay buffer that joins
+    records gets full ones.
     """
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
+    def __init__(self, segments: Sequence[Segment], *, n_step: int = 1, discount: float = 1.0) -> None:
         if not segments:
             raise ValueError("a batch needs at least one segment")
+        self.discount = discount
         self._segments = tuple(segments)
         self._lengths = np.array([len(segment.steps) for segment in segments], np.int64)
         first = segments[0].record
@@ -44,8 +54,11 @@ class Batch:
         self.encoding_params = first.encoding_params
         self.planes = first.planes
 
+        self.horizon: NDArray[np.int32] = np.concatenate(
+            [np.minimum(n_step, s.record.steps - s.steps) for s in segments]
+        ).astype(np.int32)
         self.action: NDArray[np.int32] = self._gather("actions")
-        self.reward: NDArray[np.float32] = self._gather("rewards")
+        self.reward: NDArray[np.float32] = self._gather("rewards") if n_step == 1 else self._returns(n_step)
         self.terminated = self._ends("terminated")
         self.truncated = self._ends("truncated")
         self.player = self._repeat([segment.record.player for segment in segments], np.int32)
@@ -73,7 +86,7 @@ class Batch:
     @cached_property
     def next_state(self) -> NDArray[Any]:
         """`[N, C, H, W]`: the state after the step."""
-        return self._expand(self._rows + 1)
+        return self._expand(self._rows + self.horizon)
 
     @cached_property
     def action_mask(self) -> NDArray[np.bool_]:
@@ -83,7 +96,12 @@ class Batch:
     @cached_property
     def next_action_mask(self) -> NDArray[np.bool_]:
         """`[N, A]` bool."""
-        return self._legal(self._rows + 1)
+        return self._legal(self._rows + self.horizon)
+
+    @cached_property
+    def bootstrap(self) -> NDArray[np.float32]:
+        """`[N]`: what the value of `next_state` counts; 0 where the game ended for the player."""
+        return np.where(self.terminated, 0.0, self.discount ** self.horizon.astype(np.float64)).astype(np.float32)
 
     @cached_property
     def log_prob(self) -> NDArray[np.float32]:
@@ -153,7 +171,22 @@ class Batch:
         return np.concatenate([getattr(segment.record, name)[segment.steps] for segment in self._segments])
 
     def _ends(self, end: str) -> NDArray[np.bool_]:
-        return np.concatenate([(s.steps == s.record.steps - 1) & (s.record.end == end) for s in self._segments])
+        starts = np.split(self.horizon, np.cumsum(self._lengths)[:-1])
+        return np.concatenate(
+            [
+                (s.steps + horizon == s.record.steps) & (s.record.end == end)
+                for s, horizon in zip(self._segments, starts, strict=True)
+            ]
+        )
+
+    def _returns(self, n_step: int) -> NDArray[np.float32]:
+        """`[N]`: discounted sums of up to `n_step` rewards, in float64."""
+        sums = []
+        for segment in self._segments:
+            padded = np.concatenate([segment.record.rewards.astype(np.float64), np.zeros(n_step - 1)])
+            windows = np.lib.stride_tricks.sliding_window_view(padded, n_step)[segment.steps]
+            sums.append(windows @ self.discount ** np.arange(n_step))
+        return np.concatenate(sums).astype(np.float32)
 
     def _repeat(self, values: list[int], dtype: Any) -> NDArray[Any]:
         return np.repeat(np.array(values, dtype), self._lengths)
@@ -162,7 +195,7 @@ class Batch:
         return np.repeat(np.array(values, np.str_), self._lengths)
 
 
-def shape_key(record: ExperienceBatch) -> tuple[Any, ...]:
+def shape_key(record: ExperienceBatch) -> ShapeKey:
     """Records with the same key may stand in one batch."""
     params = tuple(sorted(record.encoding_params.items()))
     return record.width, record.height, record.encoding, params, record.planes, record.scalar_names

@@ -6,12 +6,19 @@ has been seen: a position is the pair (offset, mark), saved and restored togethe
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from generals_client.errors import SourceChanged
+from generals_client.handed import pack_handed, unpack_handed
 from generals_schemas.records import Source
+
+log = logging.getLogger(__name__)
+
+METADATA_BYTES = 4096
+"""What a broker takes beside an offset unless `offset.metadata.max.bytes` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,16 +87,42 @@ class Position:
         )
 
     def to_metadata(self) -> str:
-        """What is stored beside the offset in a group's commit."""
-        saved = self.to_json()
-        return json.dumps({key: saved[key] for key in ("mark", "source_id", "handed")}, separators=(",", ":"))
+        """What is stored beside the offset in a group's commit; never more than METADATA_BYTES.
+
+        What was handed on out of order is packed; should it still not fit, its tail is left out and comes again.
+        """
+        handed = dict(sorted(self.handed.items()))
+        while len(text := self._metadata(handed)) > METADATA_BYTES:
+            kept = len(handed) * 3 // 4
+            log.warning("a commit cannot hold all that was handed on; some of it will come again", extra={"kept": kept})
+            handed = dict(list(handed.items())[:kept])
+        return text
+
+    def _metadata(self, handed: Mapping[int, int]) -> str:
+        mark = self.to_json()["mark"]
+        saved = {"mark": mark, "source_id": self.source_id, "handed": pack_handed(self.offset, handed)}
+        return json.dumps(saved, separators=(",", ":"))
 
     @classmethod
     def from_metadata(cls, topic: str, partition: int, offset: int, metadata: str | None) -> "Position":
         """The position of a group's commit; without a mark if another program committed it."""
-        if not metadata or not metadata.startswith('{"mark"'):
-            return cls(topic, partition, offset)
-        return cls.from_json({**json.loads(metadata), "topic": topic, "partition": partition, "offset": offset})
+        if metadata and metadata.startswith('{"mark"'):
+            try:
+                saved = json.loads(metadata)
+                saved["handed"] = unpack_handed(offset, saved["handed"])
+                return cls.from_json({**saved, "topic": topic, "partition": partition, "offset": offset})
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("the metadata of a commit is not ours", extra={"partition": partition, "error": str(error)})
+        return cls(topic, partition, offset)
+
+    def joined(self, other: "Position") -> "Position":
+        """The further of two positions of one partition, with what either has handed on beyond it."""
+        further = max(self, other, key=lambda position: position.offset)
+        handed = dict(self.handed)
+        for offset, steps in other.handed.items():
+            handed[offset] = max(steps, handed.get(offset, 0))
+        kept = {offset: steps for offset, steps in handed.items() if offset >= further.offset}
+        return Position(self.topic, self.partition, further.offset, further.mark, further.source_id, kept)
 
 
 class Deduplicator:

@@ -1,55 +1,55 @@
 """Records of the experiences topic, each exactly once, with the positions to go on from.
 
 One consumer of one group; partitions are shared by Kafka. Nothing is committed unless `commit` is called, and a commit
-carries the mark beside the offset. Memory is bounded by librdkafka's queue: a slow reader stops fetching.
+carries the mark beside the offset. Memory is bounded: librdkafka's queue by QUEUE_KBYTES, what one poll unpacks by
+about UNPACKED_BYTES; a slow reader stops fetching.
+
+Unusual: an error found behind good records of the same poll is raised by the next one, so that what `positions` says
+never passes a record that was not returned.
 """
 
 import logging
-import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
-    OFFSET_INVALID,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from generals_client.errors import PositionLost, StreamError, TopicMissing
-from generals_client.positions import Deduplicator, Position
+from generals_client.broker_log import BrokerLog
+from generals_client.client_errors import OVERTAKEN, PASSING, ErrorLog, check_config, raise_for
+from generals_client.errors import StreamError
+from generals_client.positions import Deduplicator, Mark, Position
+from generals_client.starts import Start, check_partitions, given_positions
 from generals_schemas.codec import decode_batch
+from generals_schemas.errors import SchemaError
 from generals_schemas.records import ExperienceBatch
+
+__all__ = ["Delivered", "ReaderStats", "RecordReader", "Start"]
 
 log = logging.getLogger(__name__)
 
-Start: TypeAlias = str | int | datetime | Mapping[int, int] | list[Position]
-"""`"earliest"`, `"latest"` (both: where a new group begins; a committed position wins), an offset for every partition,
-a time, offsets by partition, or saved positions (these always win)."""
-
 QUEUE_KBYTES = 32 * 1024
-METADATA_TIMEOUT_S = 15.0
+UNPACKED_BYTES = 16 * 1024 * 1024
 FETCH_RECORDS = 512
-ERROR_EVERY_S = 30.0
-_OVERTAKEN = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID)
+_LARGE_RECORD = 512 * 1024
+"""What is thought of a record's size before any was seen: as large as chunks get."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delivered:
-    """A record as it came: the batch, and where it lies in the experiences topic."""
+    """A record as it came: the batch, and where it lies in the experiences topic.
+
+    mark_before: what of its partition had been seen before it.
+    handed: how many of its leading steps were handed on before the saved position that reading began at.
+    """
 
     batch: ExperienceBatch
     partition: int
     offset: int
     timestamp_ms: int
     size_bytes: int
+    mark_before: Mark | None = None
+    handed: int = 0
 
 
 @dataclass(slots=True)
@@ -80,6 +80,8 @@ class RecordReader:
     """Polls records of one topic in one group. A context manager.
 
     follow: go on for ever; if false, `at_end` turns true at the end offsets seen when partitions were assigned.
+    on_revoke: called within `poll` and `close` for each partition that is taken away, with the position behind what was
+        polled; returns the one to go on from should the partition come back.
     """
 
     def __init__(
@@ -91,32 +93,38 @@ class RecordReader:
         start: Start = "earliest",
         follow: bool = False,
         client_config: Mapping[str, Any] | None = None,
+        on_revoke: Callable[[Position], Position] | None = None,
     ) -> None:
         self.topic = topic
         self.follow = follow
         self.stats = ReaderStats()
-        self._start = start
-        self._given = _given_positions(start, topic)
+        self._given = given_positions(start, topic)
+        check_config(client_config or {})
+        self._told = on_revoke or (lambda position: position)
         self._partitions: dict[int, _Partition] = {}
         self._left: dict[int, Position] = {}
-        self._assigned_once = False
-        self._failure: StreamError | None = None
+        self._given_up: set[int] = set()
+        self._settled = self._closed = False
+        self._failure: StreamError | SchemaError | None = None
+        self._record_bytes = _LARGE_RECORD
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "queued.max.messages.kbytes": QUEUE_KBYTES,
                 "fetch.queue.backoff.ms": 50,
                 "log_level": 0,  # a client without a broker writes many lines a second
-                "error_cb": _ErrorLog(),
+                "error_cb": ErrorLog(),
                 **(client_config or {}),
             }
         )
         try:
-            _require_topic(self._consumer, topic)
+            self._log = BrokerLog(self._consumer, topic, start)
+            check_partitions(self._given, self._log.partitions, topic)
         except BaseException:
             self._consumer.close()
             raise
@@ -126,27 +134,34 @@ class RecordReader:
         """New records, repeats dropped, in order within each partition; rejected markers included. May be empty.
 
         Raises:
-            PositionLost, SourceChanged: see `errors`.
-            BadRecord, UnknownSchema: a record that no collector of this version wrote.
+            PositionLost, SourceChanged, TopicMissing, StreamError: see `errors`.
+            BadRecord, UnknownSchema: a record that no collector of this version wrote; a note says where it lies.
         """
-        messages = self._consumer.consume(max_records, timeout_s)
         if self._failure is not None:
             raise self._failure
-        delivered = []
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                _raise_for(error, self.topic)
-                continue
-            found = self._take(message)
-            if found is not None:
-                delivered.append(found)
+        room = max(1, min(max_records, UNPACKED_BYTES // self._record_bytes))
+        messages = self._consumer.consume(room, timeout_s)
+        delivered: list[Delivered] = []
+        largest = 0
+        try:
+            if self._failure is not None:
+                raise self._failure
+            for message in messages:
+                found = self._take(message)
+                if found is not None:
+                    delivered.append(found)
+                    largest = max(largest, found.batch.armies.nbytes + found.batch.bits.nbytes)
+        except (StreamError, SchemaError) as error:
+            self._failure = error
+            if not delivered:
+                raise
+        self._record_bytes = largest or self._record_bytes
         return delivered
 
     @property
     def at_end(self) -> bool:
-        """Whether every assigned partition has been read to its end. Always false with `follow`."""
-        return self._assigned_once and not self.follow and all(p.at_end for p in self._partitions.values())
+        """Whether every assigned partition has been read to its end. Never with `follow`, or while a rebalance runs."""
+        return self._settled and not self.follow and all(p.at_end for p in self._partitions.values())
 
     @property
     def assignment(self) -> tuple[int, ...]:
@@ -154,30 +169,32 @@ class RecordReader:
         return tuple(sorted(self._partitions))
 
     def positions(self) -> list[Position]:
-        """The position behind everything that `poll` has returned, one for each assigned partition."""
-        return [self._position(number) for number in self.assignment]
+        """The position behind everything that `poll` has returned, one for each assigned partition.
 
-    def skipped_steps(self, record: Delivered) -> int:
-        """How many leading steps of a record were handed on before the saved position it was read from."""
-        state = self._partitions.get(record.partition)
-        return state.handed.pop(record.offset, 0) if state else 0
+        While a rebalance runs and after `close`, those of the partitions had until then.
+        """
+        numbers = sorted({*self._partitions, *self._given_up})
+        return [self._position(n) if n in self._partitions else self._left[n] for n in numbers]
 
-    def commit(self, positions: list[Position] | None = None) -> None:
+    def commit(self, positions: list[Position] | None = None) -> bool:
         """Commit positions to the group, marks beside the offsets. Blocks until the broker has them.
 
-        A rebalance that is under way refuses commits: the next one counts, or the next owner reads a little again.
+        False if it could not be done for now, because of a rebalance or because the broker is away: the next one
+        counts, or the next owner reads a little again. Partitions that this reader does not have are left out.
         """
         wanted = self.positions() if positions is None else positions
         mine = [position for position in wanted if position.partition in self._partitions]
         if not mine:
-            return
+            return True
         offsets = [TopicPartition(p.topic, p.partition, p.offset, p.to_metadata()) for p in mine]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            if error.args[0].code() not in _OVERTAKEN:
+            if error.args[0].code() not in OVERTAKEN | PASSING:
                 raise StreamError(f"committing to {self.topic}: {error.args[0].str()}") from error
-            log.info("commit refused during a rebalance")
+            log.warning("could not commit for now", extra={"error": error.args[0].str()})
+            return False
+        return True
 
     def lag(self) -> dict[int, int]:
         """Records not yet read, by partition, from what the broker last said."""
@@ -188,8 +205,10 @@ class RecordReader:
         return lags
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group. Nothing is committed. Closing twice is no harm."""
+        if not self._closed:
+            self._closed = True
+            self._consumer.close()
 
     def __enter__(self) -> "RecordReader":
         return self
@@ -198,30 +217,44 @@ class RecordReader:
         self.close()
 
     def _take(self, message: Message) -> Delivered | None:
-        partition, offset, value = message.partition() or 0, message.offset() or 0, message.value() or b""
+        partition, offset, error = message.partition() or 0, message.offset() or 0, message.error()
         state = self._partitions.get(partition)
-        if state is None:  # revoked while the message was in the queue
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise_for(error, self.topic)
+            elif state is not None:  # behind the last record there may be offsets that hold none
+                state.next_offset = max(state.next_offset, offset)
             return None
-        batch = decode_batch(value)
-        lost = state.dedup.lost
+        if state is None or offset < state.next_offset:  # fetched before a rebalance
+            return None
+        value = message.value() or b""
+        try:
+            batch = decode_batch(value)
+        except SchemaError as unreadable:
+            unreadable.add_note(f"the record at offset {offset} of {self.topic}[{partition}]")
+            raise
+        before, lost = state.dedup.mark, state.dedup.lost
         new = state.dedup.accept(batch.source)
         state.next_offset = offset + 1
         if state.dedup.lost > lost:
-            self.stats.lost_chunks += state.dedup.lost - lost
-            log.error(
-                "chunks are missing before a record",
-                extra={"partition": partition, "offset": offset, "missing": state.dedup.lost - lost},
-            )
+            self._note_loss(state.dedup.lost - lost, partition, offset)
         if not new:
             self.stats.repeats += 1
             return None
         self.stats.records += 1
         self.stats.rejected += batch.rejected is not None
-        return Delivered(batch, partition, offset, message.timestamp()[1], len(value))
+        handed = state.handed.pop(offset, 0)
+        return Delivered(batch, partition, offset, message.timestamp()[1], len(value), before, handed)
+
+    def _note_loss(self, missing: int, partition: int, offset: int) -> None:
+        self.stats.lost_chunks += missing
+        where = {"partition": partition, "offset": offset, "missing": missing}
+        log.error("chunks are missing before a record", extra=where)
 
     def _position(self, number: int) -> Position:
         state = self._partitions[number]
-        return Position(self.topic, number, state.next_offset, state.dedup.mark, state.dedup.source_id, state.handed)
+        ahead = {offset: steps for offset, steps in state.handed.items() if offset >= state.next_offset}
+        return Position(self.topic, number, state.next_offset, state.dedup.mark, state.dedup.source_id, ahead)
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         try:
@@ -232,112 +265,36 @@ class RecordReader:
             self._failure = StreamError(f"partitions of {self.topic} could not be taken over: {error}")
 
     def _take_over(self, consumer: Consumer, numbers: list[int]) -> None:
-        committed = consumer.committed([TopicPartition(self.topic, n) for n in numbers], timeout=METADATA_TIMEOUT_S)
-        by_group = {
-            tp.partition: Position.from_metadata(self.topic, tp.partition, tp.offset, tp.metadata)
-            for tp in committed
-            if tp.offset >= 0
-        }
-        starts = self._word_offsets(consumer, [n for n in numbers if not self._known(n, by_group)])
+        """Begin where each partition was left here, was said to begin, was committed by the group, or begins."""
+        committed = self._log.committed(numbers)
+        fresh = [n for n in numbers if n not in self._left and n not in self._given]
+        begins = self._log.begins([n for n in fresh if self._log.start_wins or n not in committed])
         targets = []
         for number in numbers:
-            low, high = consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=METADATA_TIMEOUT_S)
-            position = self._where(number, by_group, starts, low, high)
+            position = self._begins(number, committed.get(number), begins.get(number))
+            position, high = self._log.within(position)
             self._partitions[number] = _Partition(position, None if self.follow else high)
             targets.append(TopicPartition(self.topic, number, position.offset))
         consumer.assign(targets)
-        self._assigned_once = True
+        self._given_up.clear()
+        self._settled = True
 
-    def _known(self, number: int, by_group: Mapping[int, Position]) -> bool:
-        return number in by_group or number in self._given or number in self._left
-
-    def _where(
-        self, number: int, by_group: Mapping[int, Position], starts: Mapping[int, int], low: int, high: int
-    ) -> Position:
-        """A partition had before: the further of read and committed. Else what was given, committed, or the start."""
-        if number in self._left:
-            seen = [p for p in (self._left[number], by_group.get(number)) if p is not None]
-            position = max(seen, key=lambda p: p.offset)
-        else:
-            position = self._given.get(number) or by_group.get(number) or Position(self.topic, number, starts[number])
-        if position.offset == OFFSET_BEGINNING:
-            return Position(self.topic, number, low)
-        if position.offset == OFFSET_END:
-            return Position(self.topic, number, high)
-        if not low <= position.offset <= high:
-            raise PositionLost(
-                f"{self.topic}[{number}]: offset {position.offset} is outside the log, which holds {low} … {high}; "
-                "start from 'earliest', or from an offset that is there"
-            )
-        if position.mark is None and position.offset > low:
-            log.info(
-                "starting in the middle of a partition without a mark: its first records may repeat earlier ones",
-                extra={"partition": number, "offset": position.offset},
-            )
-        return position
-
-    def _word_offsets(self, consumer: Consumer, numbers: list[int]) -> dict[int, int]:
-        """Where a partition begins that nobody has read: by the word, the offset or the time of `start`."""
-        start = self._start
-        if isinstance(start, datetime):
-            stamp = int(start.timestamp() * 1000)
-            asked = [TopicPartition(self.topic, number, stamp) for number in numbers]
-            found = consumer.offsets_for_times(asked, timeout=METADATA_TIMEOUT_S) if asked else []
-            return {tp.partition: tp.offset if tp.offset != OFFSET_INVALID else OFFSET_END for tp in found}
-        if isinstance(start, int):
-            return dict.fromkeys(numbers, start)
-        return dict.fromkeys(numbers, OFFSET_END if start == "latest" else OFFSET_BEGINNING)
+    def _begins(self, number: int, committed: Position | None, begin: int | None) -> Position:
+        left = self._left.pop(number, None)
+        if left is not None:
+            return left.joined(committed) if committed is not None else left
+        given = self._given.get(number)
+        if given is not None:
+            return given
+        if begin is not None:
+            return Position(self.topic, number, begin)
+        if committed is None:
+            raise StreamError(f"{self.topic}[{number}]: the broker does not say where it begins")
+        return committed
 
     def _on_revoke(self, _: Consumer, revoked: list[TopicPartition]) -> None:
-        for partition in revoked:
-            if partition.partition in self._partitions:
-                self._left[partition.partition] = self._position(partition.partition)
-                del self._partitions[partition.partition]
-
-
-def _given_positions(start: Start, topic: str) -> dict[int, Position]:
-    if isinstance(start, str):
-        if start not in ("earliest", "latest"):
-            raise ValueError(
-                f"start is {start!r}: it must be 'earliest', 'latest', an offset, a datetime, "
-                "offsets by partition, or saved positions"
-            )
-        return {}
-    if isinstance(start, Mapping):
-        return {number: Position(topic, number, offset) for number, offset in start.items()}
-    if isinstance(start, list):
-        for position in start:
-            if position.topic != topic:
-                raise ValueError(f"a saved position belongs to topic {position.topic}, this stream reads {topic}")
-        return {position.partition: position for position in start}
-    return {}
-
-
-def _require_topic(consumer: Consumer, topic: str) -> None:
-    try:
-        found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise StreamError(f"the broker does not answer: {error.args[0].str()}") from error
-    if found.error is not None:
-        raise TopicMissing(f"topic {topic}: {found.error.str()}; `generals topics create` makes it")
-
-
-def _raise_for(error: KafkaError, topic: str) -> None:
-    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-        raise PositionLost(f"{topic}: {error.str()}; records between the position and the log's start are gone")
-    if error.fatal() or not error.retriable():
-        raise StreamError(f"{topic}: {error.str()}")
-    log.warning("the consumer goes on after an error", extra={"error": error.str()})
-
-
-class _ErrorLog:
-    """Logs each kind of a client's errors at most twice a minute."""
-
-    def __init__(self) -> None:
-        self._last: dict[int, float] = {}
-
-    def __call__(self, error: KafkaError) -> None:
-        now = time.monotonic()
-        if now - self._last.get(error.code(), -math.inf) >= ERROR_EVERY_S:
-            self._last[error.code()] = now
-            log.warning("Kafka client: %s", error.str())
+        self._settled = False
+        for number in [partition.partition for partition in revoked if partition.partition in self._partitions]:
+            self._left[number] = self._told(self._position(number))
+            self._given_up.add(number)
+            del self._partitions[number]

@@ -1,23 +1,38 @@
-"""`ExperienceStream`: the experiences topic as batches of numpy arrays."""
+"""`ExperienceStream`: the experiences topic as batches of numpy arrays.
+
+What is handed on, and what is not:
+- Positions are those behind the batches that were handed on. A record may be handed on in part, and later ones before
+  it (boards of another size); positions say so, and nothing is lost or doubled when they are restored.
+- Partitions that the group takes away: what waits of them is dropped, since another member reads it from what was
+  committed. If they come back, reading goes on behind what was handed on here or committed since, whichever is further.
+- So one reader of a group is exactly once from position to position, while members that share a group are at least
+  once: what one handed on and did not commit before it lost the partition, the next hands on again.
+"""
 
 import hashlib
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_client.batch import Batch, Segment, shape_key
-from generals_client.positions import Mark, Position
-from generals_client.reader import Delivered, ReaderStats, RecordReader, Start
+from generals_client.batch import Batch, Segment, ShapeKey, shape_key
+from generals_client.ledger import Ledger
+from generals_client.pending import Waiting
+from generals_client.positions import Position
+from generals_client.reader import FETCH_RECORDS, Delivered, ReaderStats, RecordReader, Start
 
 POLL_S = 0.2
+MAX_BEHIND = 2048
+"""Records of a partition behind one that still waits, at most: bounds what a position has to say."""
+MAX_SHAPES = 128
+"""Shapes that wait at once, at most: bounds memory where every game has a board of its own size."""
 
 
 class ExperienceStream:
-    """Iterates batches of experiences, each exactly once. A context manager and an iterator.
+    """Iterates batches of experiences, each exactly once. A context manager and an iterator; for one thread.
 
     >>> with ExperienceStream(bootstrap_servers="localhost:9092", group="mine") as stream:  # doctest: +SKIP
     ...     for batch in stream:
@@ -27,9 +42,11 @@ class ExperienceStream:
     start: `"earliest"` or `"latest"` (for a group that has committed nothing), an offset, a `datetime`, offsets by
         partition, or saved positions (these win over what the group committed).
     follow: wait for more at the end; otherwise stop at the end offsets that the topic has at the start.
-    batch_size: experiences a batch. A batch is handed on when full, or after `max_wait_s` with what there is.
-        All boards in a batch have the same size and encoding.
+    batch_size: experiences a batch. A batch is handed on when full, or with what there is after `max_wait_s` of waiting
+        for more (the time that the caller takes does not count). All boards in a batch have the same size and encoding.
     game_ids, players: keep only these.  sample_fraction: keep this share of steps, the same ones at every replay.
+    n_step, discount: sum so many rewards, see `Batch`.
+    client_config: more of librdkafka's settings (security, timeouts).
     """
 
     def __init__(
@@ -44,20 +61,22 @@ class ExperienceStream:
         players: Collection[int] | None = None,
         sample_fraction: float = 1.0,
         max_wait_s: float = 1.0,
+        n_step: int = 1,
+        discount: float = 1.0,
         topic: str = "generals.experiences",
         client_config: Mapping[str, Any] | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, must be at least 1")
-        if not 0.0 < sample_fraction <= 1.0:
-            raise ValueError(f"sample_fraction is {sample_fraction}, must be in (0, 1]")
+        _check(batch_size=batch_size, n_step=n_step, sample_fraction=sample_fraction, game_ids=game_ids)
         self._game_ids = frozenset(game_ids) if game_ids is not None else None
         self._players = frozenset(players) if players is not None else None
         self._fraction = sample_fraction
         self._batch_size = batch_size
         self._max_wait_s = max_wait_s
-        self._pending: OrderedDict[tuple[Any, ...], _Pending] = OrderedDict()
-        self._ledger = _Ledger()
+        self._n_step, self._discount = n_step, discount
+        self._waiting = Waiting()
+        self._whole: deque[Delivered] = deque()
+        self._ledger = Ledger()
+        self._waited_s = 0.0
         self._reader = RecordReader(
             bootstrap_servers=bootstrap_servers,
             group=group,
@@ -65,46 +84,54 @@ class ExperienceStream:
             start=start,
             follow=follow,
             client_config=client_config,
+            on_revoke=self._give_up,
         )
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches, until the end (or for ever with `follow`)."""
         while True:
-            yield from self._full()
-            if self._reader.at_end:
-                yield from self._rest()
+            while (key := self._due()) is not None:
+                yield self._hand(key)
+            if self.at_end:
                 return
-            for record in self._reader.poll(self._poll_s()):
-                self._add(record)
-            yield from self._overdue()
+            self._fetch()
 
     def records(self, timeout_s: float = POLL_S) -> Iterator[Delivered]:
         """Whole records instead of flat batches, rejected markers included; ends as `__iter__` does.
 
-        Do not mix both on one stream. Positions are those behind the last record handed on.
+        Filters by game and player apply (markers are of no game); `sample_fraction` does not. Do not mix with
+        batches on one stream. Positions are those behind the last record handed on.
         """
-        while not self._reader.at_end:
-            for record in self._reader.poll(timeout_s):
-                steps = record.batch.steps
-                self._ledger.add(record, steps)
-                self._ledger.hand(record, steps)
-                yield record
+        while not self.at_end:
+            yield from self.poll_records(timeout_s, max_records=1)
 
-    def poll_records(self, timeout_s: float = POLL_S, max_records: int = 512) -> list[Delivered]:
+    def poll_records(self, timeout_s: float = POLL_S, max_records: int = FETCH_RECORDS) -> list[Delivered]:
         """As `records`, but returns after `timeout_s`, possibly with nothing. For loops that have other work."""
-        found = self._reader.poll(timeout_s, max_records)
-        for record in found:
-            self._ledger.add(record, record.batch.steps)
+        if not self._whole:
+            for record in self._reader.poll(timeout_s):
+                self._ledger.add(record)
+                self._whole.append(record)
+        found: list[Delivered] = []
+        while self._whole and len(found) < max_records:
+            record = self._whole.popleft()
             self._ledger.hand(record, record.batch.steps)
+            if self._is_wanted(record):
+                found.append(record)
         return found
 
     def positions(self) -> list[Position]:
-        """Where to go on behind the batches handed on so far; give them as `start`, or save them by `to_json`."""
+        """Where to go on behind the batches handed on so far; give them as `start`, or save them by `to_json`.
+
+        One for each partition of this member; still there after the stream was closed.
+        """
         return [self._ledger.position(position) for position in self._reader.positions()]
 
-    def commit(self) -> None:
-        """Commit `positions()` to the group, so that its next stream goes on from here."""
-        self._reader.commit(self.positions())
+    def commit(self) -> bool:
+        """Commit `positions()` to the group, so that its next stream goes on from here.
+
+        False if that could not be done for now (a rebalance, a broker that is away): the next commit counts.
+        """
+        return self._reader.commit(self.positions())
 
     @property
     def stats(self) -> ReaderStats:
@@ -118,8 +145,8 @@ class ExperienceStream:
 
     @property
     def at_end(self) -> bool:
-        """Whether all there was at the start has been read; never with `follow`."""
-        return self._reader.at_end
+        """Whether all there was at the start has been handed on; never with `follow`."""
+        return self._reader.at_end and not len(self._waiting) and not self._whole
 
     def lag(self) -> dict[int, int]:
         """Records not yet read, by partition."""
@@ -135,136 +162,76 @@ class ExperienceStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _poll_s(self) -> float:
-        if not self._pending:
-            return POLL_S
-        oldest = next(iter(self._pending.values())).since
-        return min(POLL_S, max(0.0, oldest + self._max_wait_s - time.monotonic()))
+    def _fetch(self) -> None:
+        """Wait for records no longer than the batch that waits longest may."""
+        since = self._waiting.since()
+        allowed = POLL_S if since is None else since + self._max_wait_s - self._waited_s
+        began = time.monotonic()
+        found = self._reader.poll(min(POLL_S, max(0.0, allowed)))
+        self._waited_s += time.monotonic() - began
+        for record in found:
+            self._add(record)
 
     def _add(self, record: Delivered) -> None:
-        skip = self._reader.skipped_steps(record)
-        steps = self._wanted(record, skip)
-        self._ledger.add(record, record.batch.steps, handed=skip)
-        if not len(steps):
-            self._ledger.hand(record, record.batch.steps)
-            return
+        steps = self._wanted(record)
         key = shape_key(record.batch)
-        if key not in self._pending:
-            self._pending[key] = _Pending(time.monotonic())
-        self._pending[key].add(record, steps)
+        self._ledger.add(record, key)
+        if len(steps):
+            self._waiting.add(key, record, steps, self._waited_s)
+        else:
+            self._ledger.hand(record, record.batch.steps)
 
-    def _wanted(self, record: Delivered, skip: int) -> NDArray[np.int64]:
+    def _is_wanted(self, record: Delivered) -> bool:
         batch = record.batch
-        none = np.zeros(0, np.int64)
         if self._game_ids is not None and batch.game_id not in self._game_ids:
-            return none
-        if self._players is not None and batch.player not in self._players:
-            return none
-        steps = np.arange(batch.steps)
+            return False
+        return self._players is None or batch.player in self._players
+
+    def _wanted(self, record: Delivered) -> NDArray[np.int64]:
+        batch = record.batch
+        if not self._is_wanted(record):
+            return np.zeros(0, np.int64)
+        steps = np.arange(record.handed, batch.steps)
         if self._fraction < 1.0:
             name = f"{batch.game_id}/{batch.chunk}/{batch.player}".encode()
             seed = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
-            steps = steps[np.random.default_rng(seed).random(batch.steps) < self._fraction]
-        return steps[steps >= skip]
+            drawn = np.random.default_rng(seed).random(batch.steps) < self._fraction
+            steps = steps[drawn[steps]]
+        return steps
 
-    def _full(self) -> Iterator[Batch]:
-        for key in list(self._pending):
-            while self._pending[key].count >= self._batch_size:
-                yield self._hand(key)
-            if not self._pending[key].count:
-                del self._pending[key]
+    def _due(self) -> ShapeKey | None:
+        """The shape to hand on next: a full batch, one that waited too long, or one that holds too much back."""
+        key = self._waiting.full(self._batch_size)
+        if key is not None:
+            return key
+        since = self._waiting.since()
+        overdue = since is not None and self._waited_s - since >= self._max_wait_s
+        if overdue or len(self._waiting) > MAX_SHAPES or self._reader.at_end:
+            return self._waiting.first()
+        return self._ledger.holding(MAX_BEHIND)
 
-    def _overdue(self) -> Iterator[Batch]:
-        now = time.monotonic()
-        for key in [k for k, pending in self._pending.items() if now - pending.since >= self._max_wait_s]:
-            while key in self._pending:
-                yield self._hand(key)
-                if not self._pending[key].count:
-                    del self._pending[key]
-
-    def _rest(self) -> Iterator[Batch]:
-        for key in list(self._pending):
-            while self._pending[key].count:
-                yield self._hand(key)
-            del self._pending[key]
-
-    def _hand(self, key: tuple[Any, ...]) -> Batch:
-        taken = self._pending[key].take(self._batch_size)
+    def _hand(self, key: ShapeKey) -> Batch:
+        taken = self._waiting.take(key, self._batch_size, self._waited_s)
         for record, _, handed in taken:
             self._ledger.hand(record, handed)
-        return Batch([Segment(record.batch, steps) for record, steps, _ in taken])
+        segments = [Segment(record.batch, steps) for record, steps, _ in taken]
+        return Batch(segments, n_step=self._n_step, discount=self._discount)
+
+    def _give_up(self, read: Position) -> Position:
+        """A partition is taken away: drop what waits of it; go on behind what was handed on, should it come back."""
+        behind = self._ledger.position(read)
+        self._ledger.forget(read.partition)
+        self._waiting.forget(read.partition)
+        self._whole = deque(record for record in self._whole if record.partition != read.partition)
+        return behind
 
 
-class _Pending:
-    """Records of one shape that wait for a batch to fill."""
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.count = 0
-        self._queue: list[tuple[Delivered, NDArray[np.int64]]] = []
-
-    def add(self, record: Delivered, steps: NDArray[np.int64]) -> None:
-        self._queue.append((record, steps))
-        self.count += len(steps)
-
-    def take(self, limit: int) -> list[tuple[Delivered, NDArray[np.int64], int]]:
-        """At most `limit` steps, oldest first: (record, its steps, how many leading steps are now handed on)."""
-        taken: list[tuple[Delivered, NDArray[np.int64], int]] = []
-        while self._queue and limit:
-            record, steps = self._queue[0]
-            if len(steps) <= limit:
-                self._queue.pop(0)
-                taken.append((record, steps, record.batch.steps))
-                limit -= len(steps)
-                self.count -= len(steps)
-            else:
-                taken.append((record, steps[:limit], int(steps[limit])))
-                self._queue[0] = (record, steps[limit:])
-                self.count -= limit
-                limit = 0
-        self.since = time.monotonic()
-        return taken
-
-
-class _Ledger:
-    """Which records are not wholly handed on, so that a position never passes one."""
-
-    def __init__(self) -> None:
-        self._open: dict[int, OrderedDict[int, _Entry]] = {}
-        self._marks: dict[int, Mark | None] = {}
-
-    def add(self, record: Delivered, steps: int, handed: int = 0) -> None:
-        partition = self._open.setdefault(record.partition, OrderedDict())
-        source = record.batch.source
-        before = self._marks.get(record.partition)
-        partition[record.offset] = _Entry(steps, handed, before)
-        self._marks[record.partition] = Mark(source.offset, source.index, source.count)
-
-    def hand(self, record: Delivered, handed: int) -> None:
-        """Note that the first `handed` steps of a record were handed on."""
-        partition = self._open[record.partition]
-        partition[record.offset].handed = handed
-        while partition and next(iter(partition.values())).done:
-            partition.popitem(last=False)
-
-    def position(self, read: Position) -> Position:
-        """What `read` (behind all that was polled) comes to when open records are not passed."""
-        entries = self._open.get(read.partition)
-        if not entries:
-            return read
-        offset, first = next(iter(entries.items()))
-        handed = {at: entry.handed for at, entry in entries.items() if entry.handed}
-        return Position(read.topic, read.partition, offset, first.mark_before, read.source_id, handed)
-
-
-class _Entry:
-    __slots__ = ("handed", "mark_before", "steps")
-
-    def __init__(self, steps: int, handed: int, mark_before: Mark | None) -> None:
-        self.steps = steps
-        self.handed = handed
-        self.mark_before = mark_before
-
-    @property
-    def done(self) -> bool:
-        return self.handed >= self.steps
+def _check(*, batch_size: int, n_step: int, sample_fraction: float, game_ids: Collection[str] | None) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, must be at least 1")
+    if n_step < 1:
+        raise ValueError(f"n_step is {n_step}, must be at least 1")
+    if not 0.0 < sample_fraction <= 1.0:
+        raise ValueError(f"sample_fraction is {sample_fraction}, must be in (0, 1]")
+    if isinstance(game_ids, str):
+        raise ValueError(f"game_ids is the text {game_ids!r}: it must be a collection of ids, [{game_ids!r}]")

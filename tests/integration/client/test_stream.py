@@ -2,67 +2,15 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from experience_keys import Keys, expected, keys, two_partitions
 from synthetic_play import play
 
-from generals_client import Batch, ExperienceStream, Position, PositionLost, TopicMissing
-from generals_runtime.kafka import make_producer
-from generals_runtime.settings import KafkaSettings
-from generals_schemas.codec import encode_batch
-from generals_schemas.records import ExperienceBatch
-
-Keys = list[tuple[str, int, int]]
-
-
-@pytest.fixture
-def rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-@pytest.fixture
-def produce(kafka_settings: KafkaSettings, topics_for_test: Any) -> Callable[..., None]:
-    """Write batches to the experiences topic, each to its source's partition."""
-
-    def write(batches: Iterable[ExperienceBatch], timestamp_ms: int = 0) -> None:
-        producer = make_producer(kafka_settings)
-        for batch in batches:
-            producer.produce(
-                topics_for_test.experiences,
-                value=encode_batch(batch),
-                partition=batch.source.partition,
-                timestamp=timestamp_ms,
-            )
-        assert producer.flush(30) == 0
-
-    return write
-
-
-@pytest.fixture
-def stream(kafka: str, topics_for_test: Any) -> Callable[..., ExperienceStream]:
-    def make(group: str = "reader", **options: Any) -> ExperienceStream:
-        return ExperienceStream(bootstrap_servers=kafka, group=group, topic=topics_for_test.experiences, **options)
-
-    return make
-
-
-def keys(batches: Iterable[Batch]) -> Keys:
-    found: Keys = []
-    for batch in batches:
-        found += zip(batch.game_id.tolist(), batch.player.tolist(), batch.tick.tolist(), strict=True)
-    return found
-
-
-def expected(records: Iterable[ExperienceBatch]) -> Keys:
-    return [(r.game_id, r.player, r.first_tick + step) for r in records for step in range(r.steps)]
-
-
-def two_partitions(rng: np.random.Generator, **options: Any) -> list[ExperienceBatch]:
-    return [batch for number in (0, 1) for batch in play(rng, games=3, chunks=3, ticks=20, partition=number, **options)]
+from generals_client import ExperienceStream, Position, PositionLost, TopicMissing
 
 
 def test_every_experience_comes_once_in_batches_of_one_board_size(rng: Any, produce: Any, stream: Any) -> None:

@@ -1,6 +1,7 @@
 """One mark a partition drops every repeat and sees every loss."""
 
 import itertools
+import random
 
 import pytest
 
@@ -71,3 +72,30 @@ def test_a_position_survives_json_and_a_commits_metadata() -> None:
     assert Position.from_metadata("generals.experiences", 2, 40, "somebody else's") == Position(
         "generals.experiences", 2, 40
     )
+
+
+def test_a_commit_never_exceeds_what_a_broker_takes_and_gives_back_the_first_that_were_handed_on(seed: int) -> None:
+    rng = random.Random(seed)
+    offsets = sorted(rng.sample(range(10**12, 10**12 + 5000), 2048))
+    usual = Position("t", 0, 10**12, Mark(10**12, 11, 12), "A" * 22, {o: rng.choice([64, 64, 64, 17]) for o in offsets})
+    assert len(usual.to_metadata()) <= 4096
+    assert Position.from_metadata("t", 0, 10**12, usual.to_metadata()) == usual
+    wild = Position("t", 0, 0, None, "", {3 * n: rng.randrange(1, 10**6) for n in range(5000)})
+    assert len(wild.to_metadata()) <= 4096
+    kept = Position.from_metadata("t", 0, 0, wild.to_metadata()).handed
+    assert 500 < len(kept) < 5000
+    assert kept == {offset: wild.handed[offset] for offset in sorted(wild.handed)[: len(kept)]}
+
+
+@pytest.mark.parametrize("handed", ['"AAAA"', '"!"', "7", '"eJwDAAAAAAE="', "{}"])
+def test_metadata_that_only_looks_like_ours_is_no_mark(handed: str) -> None:
+    metadata = f'{{"mark":[1,2,3],"source_id":"x","handed":{handed}}}'
+    found = Position.from_metadata("t", 0, 9, metadata)
+    assert found.offset == 9
+    assert not found.handed
+
+
+def test_of_two_positions_the_further_one_counts_with_all_that_either_handed_on_beyond_it() -> None:
+    here = Position("t", 0, 10, Mark(4, 0, 1), "x", {10: 7, 12: 64, 13: 2})
+    there = Position("t", 0, 12, Mark(6, 0, 1), "x", {12: 3, 13: 5, 14: 1})
+    assert here.joined(there) == there.joined(here) == Position("t", 0, 12, Mark(6, 0, 1), "x", {12: 64, 13: 5, 14: 1})

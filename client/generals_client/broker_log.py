@@ -1,0 +1,119 @@
+"""What a reader asks the broker: where partitions begin and end, and what the group committed.
+
+Questions are asked again for a while: right after a broker came back it knows neither its groups nor its leaders.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from generals_client.client_errors import PASSING
+from generals_client.errors import PositionLost, StreamError, TopicMissing
+from generals_client.positions import Position
+from generals_client.starts import Start
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 15.0
+PATIENCE_S = 60.0
+AGAIN_S = 0.2
+R = TypeVar("R")
+
+
+class BrokerLog:
+    """One topic as a consumer of a group sees it. `partitions` are those there were when it was made.
+
+    start_wins: whether `start` is an offset or a time, which count more than what the group committed.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, start: Start) -> None:
+        self._consumer, self._topic, self._start = consumer, topic, start
+        self.start_wins = isinstance(start, int | datetime)
+        try:
+            found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        except KafkaException as error:
+            raise StreamError(f"the broker does not answer: {error.args[0].str()}") from error
+        if found.error is not None:
+            raise TopicMissing(f"topic {topic}: {found.error.str()}; `generals topics create` makes it")
+        self.partitions = frozenset(found.partitions)
+
+    def committed(self, numbers: list[int]) -> dict[int, Position]:
+        """The group's positions, of those partitions that have one."""
+        asked = [TopicPartition(self._topic, number) for number in numbers]
+        found = _patiently(lambda: self._consumer.committed(asked, timeout=ANSWER_S)) if asked else []
+        return {
+            tp.partition: Position.from_metadata(self._topic, tp.partition, tp.offset, tp.metadata)
+            for tp in _checked(found)
+            if tp.offset >= 0
+        }
+
+    def begins(self, numbers: list[int]) -> dict[int, int]:
+        """Where `start` says that partitions begin: offsets, or OFFSET_BEGINNING and OFFSET_END.
+
+        A partition that the topic did not have when the reader was made begins at its beginning: all its records are
+        later than "latest".
+        """
+        old = [number for number in numbers if number in self.partitions]
+        begins = dict.fromkeys(numbers, OFFSET_BEGINNING)
+        if isinstance(self._start, datetime):
+            stamp = int(self._start.timestamp() * 1000)
+            asked = [TopicPartition(self._topic, number, stamp) for number in numbers]
+            found = _patiently(lambda: self._consumer.offsets_for_times(asked, timeout=ANSWER_S)) if asked else []
+            begins |= {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_END for tp in _checked(found)}
+        elif isinstance(self._start, int):
+            begins |= dict.fromkeys(old, self._start)
+        elif self._start == "latest":
+            begins |= dict.fromkeys(old, OFFSET_END)
+        return begins
+
+    def within(self, position: Position) -> tuple[Position, int]:
+        """The position as a real offset, and the partition's end.
+
+        Raises:
+            PositionLost: the log does not hold the offset.
+        """
+        number = position.partition
+        asked = TopicPartition(self._topic, number)
+        low, high = _patiently(lambda: self._consumer.get_watermark_offsets(asked, timeout=ANSWER_S))
+        if position.offset in (OFFSET_BEGINNING, OFFSET_END):
+            return Position(self._topic, number, low if position.offset == OFFSET_BEGINNING else high), high
+        if not low <= position.offset <= high:
+            raise PositionLost(
+                f"{self._topic}[{number}]: offset {position.offset} is outside the log, which holds {low} … {high}; "
+                "start from 'earliest', or from an offset that is there"
+            )
+        if position.mark is None and position.offset > low:
+            log.info(
+                "starting in the middle of a partition without a mark: its first records may repeat earlier ones",
+                extra={"partition": number, "offset": position.offset},
+            )
+        return position, high
+
+
+def _patiently(ask: Callable[[], R | None]) -> R:
+    """The answer, asked for again while the broker is not ready."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            answer = ask()
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING or time.monotonic() > deadline:
+                raise
+            log.info("the broker is not ready; asking again", extra={"error": error.args[0].str()})
+        else:
+            if answer is not None:
+                return answer
+            if time.monotonic() > deadline:
+                raise StreamError(f"the broker did not answer within {PATIENCE_S:g} s")
+        time.sleep(AGAIN_S)
+
+
+def _checked(found: list[TopicPartition]) -> list[TopicPartition]:
+    for partition in found:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+    return found
