@@ -77,9 +77,17 @@ ALL = Wanted()
 
 
 def read_entries(
-    store: ObjectStore, topic: str | None = None, *, wanted: Wanted = ALL, order: Order = "log", seed: int = 0
+    store: ObjectStore,
+    topic: str | None = None,
+    *,
+    wanted: Wanted = ALL,
+    order: Order = "log",
+    seed: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[LogPartition, Entry]]:
     """Batches with their offsets and times; only what is sealed without a gap.
+
+    share: (i, n) reads the i-th of n parts, for readers that work side by side; together they read everything once.
 
     Raises:
         CorruptObject: an object is not what was sealed; `generals archive repair` may mend it.
@@ -94,7 +102,7 @@ def read_entries(
         runs = [(log, [held]) for log, run in runs for held in run]
     if order == "shuffled":
         Random(seed).shuffle(runs)
-    for log, run in runs:
+    for log, run in runs[share[0] :: share[1]]:
         entries: Iterable[Entry] = (e for held in run for e in read_object(store, held) if wanted.entry(e))
         if order == "log":
             entries = _in_log_order(entries, sum(held.rows for held in run))

@@ -1,0 +1,141 @@
+"""An archive as a `torch.utils.data.IterableDataset`. Needs torch, which the writer itself does not.
+
+    dataset = ArchiveDataset("archive", "generals.experiences", batch_size=256)
+    for batch in DataLoader(dataset, batch_size=None, num_workers=2): batch["state"], batch["action"], batch["reward"], batch["next_state"], …
+
+Workers, and ranks by `share`, read different objects. Shuffled: objects in random order, and rows within pools of
+`pool_rows` rows of boards of one shape.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from generals_client.batch import shape_key
+from generals_client.expand import expand, legal_actions
+from generals_runtime.objects import open_store
+from generals_schemas.encodings import get_encoding
+from generals_schemas.records import ExperienceBatch
+from generals_writer.reading import ALL, Order, Wanted, read_entries
+
+POOL_ROWS = 50_000
+Tensors = dict[str, torch.Tensor]
+
+
+class ArchiveDataset(IterableDataset[Tensors]):
+    """Batches of tensors: `state`, `next_state` `[N, C, H, W]`, `action_mask`, `next_action_mask` `[N, A]`, and
+    `action`, `reward`, `terminated`, `truncated`, `player`, `tick` `[N]`.
+
+    masks: leave them out if they are not needed; they are an eighth of the work.  share: (rank, world size).
+    The seed of an epoch is `seed + epoch`; `set_epoch` before each.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        topic: str | None = None,
+        *,
+        batch_size: int = 256,
+        order: Order = "shuffled",
+        seed: int = 0,
+        wanted: Wanted = ALL,
+        share: tuple[int, int] = (0, 1),
+        pool_rows: int = POOL_ROWS,
+        masks: bool = True,
+    ) -> None:
+        super().__init__()
+        self._url = url
+        self._topic = topic
+        self._batch_size = batch_size
+        self._order: Order = order
+        self._seed = seed
+        self._wanted = wanted
+        self._share = share
+        self._pool_rows = pool_rows
+        self._masks = masks
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order. Workers that live on between epochs do not see it: leave `persistent_workers` off."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Tensors]:
+        worker = get_worker_info()
+        rank, world = self._share
+        if worker is not None:
+            rank, world = rank * worker.num_workers + worker.id, world * worker.num_workers
+        seed = self._seed + self._epoch
+        rng = np.random.default_rng([seed, rank]) if self._order == "shuffled" else None
+        entries = read_entries(
+            open_store(self._url),
+            self._topic,
+            wanted=self._wanted,
+            order=self._order,
+            seed=seed,
+            share=(rank, world),
+        )
+        pools: dict[tuple[Any, ...], _Pool] = {}
+        for _, entry in entries:
+            pool = pools.setdefault(shape_key(entry.batch), _Pool())
+            pool.add(entry.batch)
+            if pool.steps >= self._pool_rows:
+                del pools[shape_key(entry.batch)]
+                yield from pool.batches(self._batch_size, rng, masks=self._masks)
+        for pool in pools.values():
+            yield from pool.batches(self._batch_size, rng, masks=self._masks)
+
+
+class _Pool:
+    """Records of one shape, their states side by side."""
+
+    def __init__(self) -> None:
+        self._records: list[ExperienceBatch] = []
+        self.steps = 0
+
+    def add(self, record: ExperienceBatch) -> None:
+        self._records.append(record)
+        self.steps += record.steps
+
+    def batches(self, size: int, rng: np.random.Generator | None, *, masks: bool) -> Iterator[Tensors]:
+        records = self._records
+        armies = np.concatenate([record.armies for record in records])
+        bits = np.concatenate([record.bits for record in records])
+        scalars = np.concatenate([record.scalars for record in records])
+        columns = _columns(records)
+        # The state of step i of record r stands r rows further than i steps: each record has one state more than steps.
+        rows = np.arange(self.steps) + np.repeat(np.arange(len(records)), [record.steps for record in records])
+        order = np.arange(self.steps) if rng is None else rng.permutation(self.steps)
+        first = records[0]
+        encoding = get_encoding(first.encoding)
+        board: dict[str, Any] = {"width": first.width, "height": first.height, "planes": first.planes}
+        packed: dict[str, Any] = {"armies": armies, "bits": bits, **board}
+        for start in range(0, self.steps, size):
+            chosen = order[start : start + size]
+            found = {name: column[chosen] for name, column in columns.items()}
+            for prefix, at in (("", rows[chosen]), ("next_", rows[chosen] + 1)):
+                found[f"{prefix}state"] = expand(
+                    encoding, scalars=scalars, rows=at, params=first.encoding_params, **packed
+                )
+                if masks:
+                    found[f"{prefix}action_mask"] = legal_actions(rows=at, **packed)
+            yield {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def _columns(records: list[ExperienceBatch]) -> dict[str, NDArray[Any]]:
+    steps = [record.steps for record in records]
+    last = np.cumsum(steps) - 1
+    ends = {}
+    for name in ("terminated", "truncated"):
+        ends[name] = np.zeros(int(last[-1]) + 1, np.bool_)
+        ends[name][last] = [record.end == name for record in records]
+    return {
+        "action": np.concatenate([record.actions for record in records]).astype(np.int64),
+        "reward": np.concatenate([record.rewards for record in records]),
+        "player": np.repeat([record.player for record in records], steps),
+        "tick": np.concatenate([record.first_tick + np.arange(record.steps) for record in records]),
+        **ends,
+    }
