@@ -151,7 +151,7 @@ class World:
 
     def state(self) -> tuple[Any, ...]:
         objects = tuple(sorted((key, hash(data)) for key, data in self.store.objects.items()))
-        lives = tuple(_standing(life) for life in self.lives)
+        lives = tuple(sorted(_standing(life) for life in self.lives))  # they are alike: who is who does not matter
         return objects, self.group.committed, lives, self.store.faults, self.crashes
 
 
@@ -175,7 +175,8 @@ def _key(value: Any) -> Any:
         hash(value)
     except TypeError:
         return type(value).__name__
-    return type(value).__name__ if type(value).__hash__ is object.__hash__ else value
+    by_identity = getattr(type(value), "__hash__", None) is getattr(object, "__hash__", None)
+    return type(value).__name__ if by_identity else value
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,8 @@ class Explorer:
         setup = self._setup
         store, group = FaultyStore(choices, setup.faults), Group()
         world = World(choices, store, group, [], setup.crashes)
-        for number in range(setup.writers):
-            world.lives.append(self._life(world, number))
+        for _ in range(setup.writers):
+            world.lives.append(self._life(world))
         living = list(range(setup.writers))
         while living:
             self._prune(world)
@@ -242,7 +243,7 @@ class Explorer:
             if world.crashes and choices.of(2):
                 world.crashes -= 1
                 world.lives[turn].close()
-                world.lives[turn] = self._life(world, turn)
+                world.lives[turn] = self._life(world)
             else:
                 try:
                     next(world.lives[turn])
@@ -265,8 +266,8 @@ class Explorer:
             raise error
         return "stuck"
 
-    def _life(self, world: World, number: int) -> Life:
-        of = origin(f"w{number}")
+    def _life(self, world: World) -> Life:
+        of = origin()
         publisher = Publisher(world.store, self._setup.log, of)
         writer: Writer = publisher if self._setup.claims else Claimless(publisher, world.group)
         return self._live(world, writer, of)
