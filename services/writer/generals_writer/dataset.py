@@ -1,7 +1,8 @@
 """An archive as a `torch.utils.data.IterableDataset`. Needs torch, which the writer itself does not.
 
     dataset = ArchiveDataset("archive", "generals.experiences", batch_size=256)
-    for batch in DataLoader(dataset, batch_size=None, num_workers=2): batch["state"], batch["action"], batch["reward"], batch["next_state"], …
+    for batch in DataLoader(dataset, batch_size=None, num_workers=2):
+        batch["state"], batch["action"], batch["reward"], batch["next_state"], …
 
 Workers, and ranks by `share`, read different objects. Shuffled: objects in random order, and rows within pools of
 `pool_rows` rows of boards of one shape.

@@ -52,4 +52,3 @@ def test_two_hundred_open_partition_hours_stay_under_512_mib(
     assert (report.clean, report.objects) == (True, PARTITIONS * HOURS)
     assert report.rows == PARTITIONS * RECORDS * 64
     assert peak_kib < 512 * 1024, f"{peak_kib / 1024:.0f} MiB"
-    print(f"peak {peak_kib / 1024:.0f} MiB")
