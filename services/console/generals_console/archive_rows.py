@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 from generals_console.audit import ArchivedRows
 from generals_runtime.errors import OperatorError
 from generals_runtime.objects import NotFound, ObjectStore, open_store
-from generals_writer.claims import Claim
-from generals_writer.layout import CLAIMS, parse_claim_key
+from generals_writer.catalog import read_chains
 
 COLUMNS = ["game_id", "player", "tick"]
 
@@ -23,7 +22,7 @@ def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
         OperatorError: the archive cannot be read.
     """
     store = open_store(str(archive))
-    starts, ends = _claimed(store, topic)
+    starts, ends = _sealed(store, topic)
     tables = []
     for entry in store.list(f"topic={topic}/"):
         key = entry.key
@@ -53,18 +52,15 @@ def _table(store: ObjectStore, key: str) -> pa.Table:
         raise OperatorError(f"{key} cannot be read: {error}; `generals archive verify` says more") from error
 
 
-def _claimed(store: ObjectStore, topic: str) -> tuple[dict[int, int], dict[int, int]]:
-    """The first offset claimed of each partition and the end of its unbroken chain of claims."""
-    spans: dict[int, dict[int, int]] = {}
-    for entry in store.list(f"{CLAIMS}{topic}/"):
-        key = entry.key
-        parsed = parse_claim_key(key)
-        if parsed is not None:
-            spans.setdefault(parsed[0].number, {})[parsed[1]] = Claim.from_bytes(key, store.get(key)).end
+def _sealed(store: ObjectStore, topic: str) -> tuple[dict[int, int], dict[int, int]]:
+    """For each partition where its archive begins and the end of its unbroken run of finished segments.
+
+    A segment that is claimed and not sealed is still being written: what is in it is pending, not lost.
+    """
     starts, ends = {}, {}
-    for number, claims in spans.items():
-        at = starts[number] = min(claims)
-        while at in claims:
-            at = claims[at]
-        ends[number] = at
+    for chain in read_chains(store, topic):
+        if chain.segments:
+            first = chain.segments[0].claim.first
+            starts[chain.log.number] = first
+            ends[chain.log.number] = chain.position.offset if chain.position is not None else first
     return starts, ends
