@@ -1,0 +1,35 @@
+"""What the settings name: policies made from the engine's own settings."""
+
+from functools import cache
+
+from generals_engine.settings import EngineSettings
+from generals_engine.trained.playing import NewestPolicy, PastPolicy
+from generals_engine.trained.watching import PolicyWatcher
+from generals_runtime.settings import load
+
+WAIT_S = 20.0
+
+
+def newest() -> NewestPolicy:
+    """The newest version of the trainer's policy, newer ones as they are published."""
+    settings = load(EngineSettings)
+    return NewestPolicy(settings.trained, _watcher().newest, seed=_seed(settings))
+
+
+def past() -> PastPolicy:
+    """Its last versions, one for each game."""
+    settings = load(EngineSettings)
+    return PastPolicy(settings.trained.name, _watcher().versions, seed=_seed(settings) + 1)
+
+
+def _seed(settings: EngineSettings) -> int:
+    return ((settings.seed or 0) * settings.workers + settings.worker) * 2
+
+
+@cache
+def _watcher() -> PolicyWatcher:
+    """One for both: a process loads each version once."""
+    settings = load(EngineSettings)
+    watcher = PolicyWatcher(settings.kafka, settings.trained.name, keep=settings.trained.past_versions)
+    watcher.wait(WAIT_S)
+    return watcher
