@@ -18,6 +18,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from generals_runtime import metrics
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka_clients import PRODUCER_DEFAULTS, client_configuration
 from generals_runtime.settings import KafkaSettings
@@ -57,6 +58,7 @@ class OrderedProducer:
         self._sender: int | None = None
         self._failure: str | None = None
         self._delivered = 0
+        self._runtime = metrics.default().runtime
 
     @property
     def failed(self) -> str | None:
@@ -180,6 +182,8 @@ class OrderedProducer:
                 self._fail(f"{message.topic()}[{message.partition()}]: {error.name()}: {error.str()}")
                 return
             self._delivered += 1
+            self._runtime.records_produced.labels(message.topic()).inc()
+            self._runtime.bytes_produced.labels(message.topic()).inc(len(message))
             if on_delivery is not None:
                 on_delivery(message)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Message, TopicPartition
 
+from generals_runtime import metrics
 from generals_runtime.broker import EmbeddedBroker
 from generals_runtime.kafka import (
     DeliveryFailed,
@@ -58,6 +59,19 @@ def test_records_arrive_as_they_were_sent(kafka_settings: KafkaSettings, make_to
     [message] = consumer.consume(1, timeout=10)
     consumer.close()
     assert (message.key(), message.headers(), message.timestamp()[1]) == (b"g", [("trace", b"t")], 1_700_000_000_007)
+
+
+def test_what_was_acknowledged_is_counted_by_topic(
+    kafka_settings: KafkaSettings, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic()
+    with OrderedProducer(kafka_settings) as producer:
+        for number in range(7):
+            producer.send(topic, 0, b"game", b"%08d" % number)
+        assert producer.flush(20) == 0
+    registry = metrics.default().registry
+    assert registry.get_sample_value("generals_records_produced_total", {"topic": topic}) == 7
+    assert registry.get_sample_value("generals_produced_bytes_total", {"topic": topic}) == 7 * 8
 
 
 def test_a_full_queue_is_waited_out_in_order(kafka_settings: KafkaSettings, make_topic: Callable[..., str]) -> None:
