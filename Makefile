@@ -10,7 +10,7 @@ SECONDS ?= 60
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 18
 
-setup: .venv/.ready .cache/kafka/.ready    ## install everything into .venv and Kafka's jars into .cache
+setup: .venv/.ready .cache/kafka/.ready .venv/.compiled    ## install everything into .venv and Kafka's jars into .cache
 
 .venv/.ready: constraints.txt pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 	@echo "installing the packages into .venv (PyTorch is large; a minute or two the first time)"
@@ -22,6 +22,12 @@ setup: .venv/.ready .cache/kafka/.ready    ## install everything into .venv and 
 .cache/kafka/.ready: infra/kafka/pom.xml
 	@echo "fetching Apache Kafka's jars with Maven"
 	@mvn -q -B -f infra/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.cache/kafka
+	@touch $@
+
+# Otherwise the first start of each service would spend a minute on it, all at once.
+.venv/.compiled: .venv/.ready infra/docker/compile_kernels.py
+	@echo "compiling the kernels of the engine, the collector and the trainer (about a minute, once)"
+	@for service in engine collector trainer; do $(BIN)/python infra/docker/compile_kernels.py $$service || exit 1; done
 	@touch $@
 
 demo: setup      ## run the whole pipeline for a minute and prove that nothing was lost

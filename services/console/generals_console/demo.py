@@ -23,6 +23,7 @@ from generals_console.stopping import StopFlag
 from generals_console.topics import group_lags
 from generals_console.watcher import GameWatcher
 from generals_runtime.broker import EmbeddedBroker, free_port
+from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import ensure_topics
 from generals_runtime.settings import KafkaSettings
 
@@ -38,7 +39,7 @@ PARTITIONS = 4
 TICK_LIMIT = 500
 REFRESH_S = 0.25
 SCRAPE_S = 1.0
-START_WITHIN_S = 90.0
+START_WITHIN_S = 180.0
 DRAIN_WITHIN_S = 120.0
 
 
@@ -122,7 +123,8 @@ class _Demo:
         self._ports = {name: free_port() for name in SERVICES}
         config = run_dir / "demo.yaml"
         config.write_text(yaml.safe_dump(_configuration(options, run_dir, kafka, self.archive), sort_keys=False))
-        self.children = Children(run_dir / "logs", {"GENERALS_CONFIG": str(config)})
+        self._logs = run_dir / "logs"
+        self.children = Children(self._logs, {"GENERALS_CONFIG": str(config)})
 
     def play(self) -> list[Reading]:
         """Start all services and watch them for as long as was asked for. The readings, about one a second."""
@@ -174,6 +176,11 @@ class _Demo:
             if newest.collected and newest.inserted:
                 return
             self._stop.wait(REFRESH_S)
+        raise OperatorError(
+            f"after {START_WITHIN_S:.0f} s not all stages work: {readings[-1].ticks:,} ticks played, "
+            f"{readings[-1].collected:,} experiences collected, {readings[-1].inserted:,} inserted; "
+            f"what the services say is in {self._logs}"
+        )
 
     def _look(self, readings: list[Reading]) -> None:
         self.children.check()
