@@ -98,6 +98,7 @@ class DoubleDQN:
                 params=dict(layout.encoding_params),
                 width=settings.network_width,
                 blocks=settings.network_blocks,
+                split_moves=settings.split_moves,
             )
         self.network: nn.Module = network.to(device)
         self.target = deepcopy(self.network).requires_grad_(False)
@@ -184,7 +185,7 @@ class DoubleDQN:
 
     def _tensors_for(self, layout: Layout) -> Tensors:
         if layout not in self._tensors:
-            self._tensors[layout] = Tensors(layout, self.device)
+            self._tensors[layout] = Tensors(layout, self.device, split_moves=self.settings.split_moves)
         return self._tensors[layout]
 
     @torch.no_grad()

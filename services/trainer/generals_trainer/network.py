@@ -24,7 +24,7 @@ MOVES = 8
 class Roles(NamedTuple):
     """Which channels tell what moves are legal: -1 where the encoding has none.
 
-    own, mountain: channels that are 1 on such tiles.  army: channel of own armies; movable above `threshold`.
+    own, mountain: channels that are 1 on such tiles.  army: a tile is movable if this channel is above `threshold`.
     """
 
     own: int
@@ -42,6 +42,9 @@ def roles(encoding: Encoding, params: Mapping[str, float]) -> Roles:
     kinds: dict[tuple[str, str], int] = {
         (channel.kind, channel.of): index for index, channel in enumerate(encoding.channels)
     }
+    if ("plane", "ready") in kinds:
+        ready = kinds["plane", "ready"]
+        return Roles(ready, kinds.get(("plane", "mountain"), -1), ready, 0.5)
     own = kinds.get(("plane", "mine"), kinds.get(("plane", "own"), -1))
     mountain = kinds.get(("plane", "mountain"), -1)
     scale = encoding.with_params(params).get("army_scale", 1.0)
@@ -56,9 +59,16 @@ class QNetwork(nn.Module):
     """Planes `[B, C, H, W]` float32 to action values `[B, A]`, A = 8 * H * W + 1, in the flat index's order."""
 
     def __init__(
-        self, encoding: Encoding, *, params: Mapping[str, float] | None = None, width: int = 32, blocks: int = 2
+        self,
+        encoding: Encoding,
+        *,
+        params: Mapping[str, float] | None = None,
+        width: int = 32,
+        blocks: int = 2,
+        split_moves: bool = True,
     ) -> None:
         super().__init__()
+        self.split_moves = split_moves
         self.channels = len(encoding.channels)
         self.roles = roles(encoding, params or {})
         self.stem = nn.Conv2d(self.channels, width, 3, padding=1)
@@ -96,7 +106,8 @@ class QNetwork(nn.Module):
         free = functional.pad((planes[:, self.roles.mountain] < 0.5).to(planes.dtype), (1, 1, 1, 1))
         targets = torch.stack([free[:, :-2, 1:-1], free[:, 2:, 1:-1], free[:, 1:-1, :-2], free[:, 1:-1, 2:]], dim=3)
         moves = (targets * movable[:, :, :, None].to(planes.dtype)).flatten(1)
-        return torch.cat([moves, moves, torch.ones_like(moves[:, :1])], dim=1)
+        splits = moves if self.split_moves else torch.zeros_like(moves)
+        return torch.cat([moves, splits, torch.ones_like(moves[:, :1])], dim=1)
 
 
 class _Block(nn.Module):

@@ -41,6 +41,7 @@ class LearnerSettings(SettingsGroup):
     huber_delta: float = Field(default=0.5, gt=0)
     gradient_clip: float = Field(default=5.0, gt=0)
     target_rate: float = Field(default=0.005, gt=0, le=1, description="how far the target follows each update")
+    split_moves: bool = Field(default=True, description="moves of half an army are values to learn and choose from")
     symmetries: bool = Field(default=True, description="turn each sample by a random symmetry of the board")
     mixed_precision: bool = Field(default=True, description="bfloat16 on CUDA")
     network_width: int = Field(default=32, ge=1)
@@ -62,6 +63,9 @@ class TrainerSettings(ServiceSettings):
 
     replay: ReplaySettings = ReplaySettings()
     learner: LearnerSettings = LearnerSettings()
+    learn_from: tuple[str, ...] | None = Field(
+        default=None, description="only experiences of these policies; none: of all, for this is off-policy learning"
+    )
     policy: str = Field(
         default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name its versions are published under"
     )

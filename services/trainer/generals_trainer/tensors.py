@@ -34,8 +34,9 @@ class LearnerBatch:
 class Tensors:
     """Makes learner batches for one layout."""
 
-    def __init__(self, layout: Layout, device: torch.device) -> None:
+    def __init__(self, layout: Layout, device: torch.device, *, split_moves: bool = True) -> None:
         self.layout = layout
+        self.split_moves = split_moves
         self.device = device
         self.encoding = get_encoding(layout.encoding)
         self.params = dict(layout.encoding_params)
@@ -62,8 +63,8 @@ class Tensors:
         )
 
     def legal(self, states: States) -> NDArray[np.bool_]:
-        """`[N, A]`"""
-        return legal_actions(
+        """`[N, A]`: what may be chosen."""
+        mask = legal_actions(
             armies=states.armies,
             bits=states.bits,
             rows=np.arange(len(states.armies)),
@@ -71,6 +72,10 @@ class Tensors:
             height=self.layout.height,
             planes=self.layout.planes,
         )
+        if not self.split_moves:
+            half = 4 * self.layout.tiles
+            mask[:, half : 2 * half] = False
+        return mask
 
     def planes(self, states: States, turns: NDArray[np.int64] | None = None) -> Tensor:
         """`[N, C, H, W]` f4."""

@@ -189,6 +189,9 @@ class Trainer:
     def _why_not(self, batch: ExperienceBatch) -> str | None:
         if batch.rejected is not None:
             return "rejected by validation"
+        wanted = self.settings.learn_from
+        if wanted is not None and batch.policy.name not in wanted:
+            return "of a policy not learnt from"
         limit = self.settings.max_staleness
         own = batch.policy.name == self.settings.policy
         if limit is not None and own and self.version - batch.policy.version > limit:
@@ -247,6 +250,7 @@ class Trainer:
             self._export = OnnxExport(_channels(self._layout))
         metadata = {
             **layout_metadata(self._layout),
+            "split_moves": "true" if self.settings.learner.split_moves else "false",
             "trainer_steps": str(self.steps),
             "experiences": str(self.limiter.inserted),
         }

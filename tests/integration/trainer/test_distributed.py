@@ -46,14 +46,18 @@ def status_of(run_dir: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def agents(count: int, config: Path, log: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """torchrun's agents, one rank each, elastic from one to `count`. Heartbeats are patient: machines may be busy."""
+    """torchrun's agents, one rank each, elastic from one to `count`.
+
+    All must meet in the first rendezvous (so the long last call): an agent that began alone does not tell later comers
+    where its workers meet, as of torch 2.15.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "torch.distributed.run", f"--nnodes=1:{count}", "--nproc-per-node=1", "--max-restarts=5",
         "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test",
-        "--rdzv-conf=last_call_timeout=10,keep_alive_interval=2,keep_alive_max_attempt=5,join_timeout=180",
+        "--rdzv-conf=last_call_timeout=30,keep_alive_interval=2,keep_alive_max_attempt=5,join_timeout=180",
         "--monitor-interval=0.2", "-m", "generals_trainer",
     ]  # fmt: skip
     environment = {**os.environ, "GENERALS_CONFIG": str(config), "OMP_NUM_THREADS": "1"}
@@ -78,7 +82,7 @@ def listens(port: int) -> bool:
 
 
 def wait_for(
-    done: Callable[[], bool], processes: list[subprocess.Popen[bytes]], log: Path, within_s: float = 120
+    done: Callable[[], bool], processes: list[subprocess.Popen[bytes]], log: Path, within_s: float = 200
 ) -> None:
     deadline = time.monotonic() + within_s
     while not done():

@@ -18,12 +18,13 @@ import torch
 from generals_client.positions import Mark
 from generals_runtime.kafka import OrderedProducer
 from generals_runtime.objects import open_store
+from generals_runtime.published_policies import PolicyError, fetch_policy, read_policies
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch, PolicyRef, Source
 from generals_trainer import checkpoint, onnx_export
 from generals_trainer.learner import DoubleDQN
-from generals_trainer.policies import PolicyError, Publisher, fetch, read_directory
+from generals_trainer.policies import Publisher
 from generals_trainer.settings import LearnerSettings, ReplaySettings, TrainerSettings
 from generals_trainer.trainer import Trainer
 
@@ -219,13 +220,13 @@ def test_policies_are_published_once_each_and_a_wrong_checksum_is_refused(
     trainer.start()
     run_until(trainer, lambda: trainer.steps > 40 and trainer.version >= 2)
     trainer.stop()
-    directory = read_directory(settings.kafka)
+    directory = read_policies(settings.kafka)
     versions = directory.versions("dqn")
     assert [pointer.version for pointer in versions] == list(range(1, trainer.version + 1))
     newest = directory.newest("dqn")
     assert newest is not None
     assert newest.metadata["trainer_steps"] == str(trainer.steps)
-    artefact = fetch(newest)
+    artefact = fetch_policy(newest)
     assert hashlib.sha256(artefact).hexdigest() == newest.sha256
     planes = torch.rand(2, 9, 6, 5)
     assert isinstance(trainer.learner, DoubleDQN)
@@ -238,7 +239,7 @@ def test_policies_are_published_once_each_and_a_wrong_checksum_is_refused(
     assert pointer.version == newest.version + 1, "versions go on, also without a checkpoint"
     Path(pointer.url).write_bytes(b"something else")
     with pytest.raises(PolicyError, match="refused"):
-        fetch(pointer)
+        fetch_policy(pointer)
 
 
 def test_a_log_that_lost_its_past_leaves_the_weights_and_an_empty_buffer(
