@@ -69,6 +69,7 @@ class Client:
         self.broker, self._most = broker, most
         self.queues: dict[Spot, deque[tuple[Sent, Callable[[Any], None]]]] = defaultdict(deque)
         self._reports: deque[Callable[[], None]] = deque()
+        self._unsaid: dict[Spot, list[Callable[[], None]]] = defaultdict(list)
         self.failed = False
         self.sent: list[tuple[Spot, Sent]] = []
 
@@ -104,8 +105,9 @@ class Client:
         for _ in range(min(count, len(queue))):
             sent, on_delivery = queue.popleft()
             log.append(sent)
-            if report:
-                self._reports.append(partial(on_delivery, Arrived(len(log) - 1)))
+            self._unsaid[spot].append(partial(on_delivery, Arrived(len(log) - 1)))
+        if report:  # within a partition reports keep the order of the records
+            self._reports += self._unsaid.pop(spot, [])
 
     def die(self, rng: Generator, within_s: float) -> None:
         """Some of what is queued lands at once or up to `within_s` later; the rest is gone."""

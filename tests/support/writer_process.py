@@ -34,6 +34,7 @@ class WriterProcess:
             **os.environ,
             "GENERALS_KAFKA__BOOTSTRAP_SERVERS": servers,
             "GENERALS_KAFKA__TOPIC_PREFIX": prefix,
+            "GENERALS_SERVICE_ID": log.stem,
             "GENERALS_OBSERVABILITY__LOG_FORMAT": "json",
             "GENERALS_WRITER__DESTINATIONS": json.dumps(list(destinations)),
             "GENERALS_WRITER__ROTATION": json.dumps(dict(rotation)),
@@ -85,9 +86,10 @@ def wait_until_archived(
         time.sleep(0.1)
 
 
-def wait_for_output(writer: WriterProcess, text: str, timeout_s: float = 60.0) -> None:
+def wait_for_output(writer: WriterProcess, text: str, timeout_s: float = 60.0, more_than: int = 0) -> None:
+    """Until the writer has said `text` more than `more_than` times."""
     deadline = time.monotonic() + timeout_s
-    while text not in writer.output():
+    while writer.output().count(text) <= more_than:
         assert writer.returncode is None, writer.output()[-3000:]
         assert time.monotonic() < deadline, writer.output()[-3000:]
         time.sleep(0.05)

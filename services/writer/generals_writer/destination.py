@@ -102,12 +102,17 @@ class DestinationWriter:
             self._settings.kafka,
             group_id=self._group,
             client_id=f"{self._settings.service_id}-{self.name}",
-            overrides={"session.timeout.ms": SESSION_MS},
+            overrides={"session.timeout.ms": SESSION_MS, **self._membership()},
         )
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
         self._log.info("archiving", url=self._store.url, topic=self._topic, group=self._group)
+
+    def _membership(self) -> dict[str, str]:
+        """A service with a name of its own takes its partitions back at once when it comes again after a crash."""
+        named = "service_id" in self._settings.model_fields_set
+        return {"group.instance.id": f"{self._settings.service_id}-{self.name}"} if named else {}
 
     def run_once(self, timeout_s: float) -> None:
         """Fetch, and store what is due. Raises OperatorError for what waiting cannot mend."""
