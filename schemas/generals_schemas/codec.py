@@ -8,6 +8,7 @@ import numpy as np
 
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
 from generals_schemas.blocks import ArraySpec, pack, unpack
+from generals_schemas.chunk_writer import write_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.framing import schema
 from generals_schemas.records import (
@@ -38,45 +39,7 @@ def encode_chunk(chunk: TransitionChunk) -> bytes:
     Raises:
         ValueError: an array has a wrong dtype or shape, or the board is wider or higher than 64.
     """
-    specs = _chunk_specs(
-        ticks=chunk.ticks,
-        players=chunk.players,
-        tiles=chunk.width * chunk.height,
-        army=_army_dtype(chunk.armies),
-        log_probs=chunk.log_probs is not None,
-        memory=chunk.memory is not None,
-    )
-    _check_board(chunk.width, chunk.height)
-    arrays = {
-        "actions": chunk.actions,
-        "log_probs": chunk.log_probs,
-        "armies": chunk.armies,
-        "alive": chunk.alive,
-        "tiles": chunk.tiles,
-        "memory_armies": chunk.memory.armies if chunk.memory else None,
-        "memory_tiles": chunk.memory.tiles if chunk.memory else None,
-    }
-    return _CHUNK.write(
-        {
-            "game_id": chunk.game_id,
-            "chunk": chunk.chunk,
-            "first_tick": chunk.first_tick,
-            "ticks": chunk.ticks,
-            "rules_version": chunk.rules_version,
-            "width": chunk.width,
-            "height": chunk.height,
-            "teams": chunk.teams,
-            "policies": [_policy_fields(policy) for policy in chunk.policies],
-            "map_seed": chunk.map_seed,
-            "policy_seed": chunk.policy_seed,
-            "army_dtype": _army_dtype(chunk.armies),
-            "has_log_probs": chunk.log_probs is not None,
-            "has_memory": chunk.memory is not None,
-            "outcome": asdict(chunk.outcome) if chunk.outcome else None,
-            "codec": CODEC,
-            "arrays": _pack_checked(specs, arrays),
-        }
-    )
+    return write_chunk(chunk)
 
 
 def decode_chunk(record: bytes) -> TransitionChunk:

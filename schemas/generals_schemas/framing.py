@@ -41,10 +41,13 @@ class Schema:
     def write(self, fields: Fields) -> bytes:
         """Frame and serialise `fields` (without `checksum`) and seal the record."""
         out = io.BytesIO()
-        out.write(self._header)
         fastavro.schemaless_writer(out, self._parsed, {**fields, "checksum": NO_CHECKSUM})
-        body = out.getvalue()[:-CHECKSUM_BYTES]
-        return body + struct.pack("<I", zlib.crc32(body))
+        return self.seal(out.getvalue()[:-CHECKSUM_BYTES])
+
+    def seal(self, body: bytes) -> bytes:
+        """Frame a body that lacks nothing but its checksum."""
+        framed = self._header + body
+        return framed + zlib.crc32(framed).to_bytes(CHECKSUM_BYTES, "little")
 
     def read(self, record: bytes) -> dict[str, Any]:
         """Check and parse a record.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 Stream = NDArray[np.uint64]
 """`[n]` u8: n streams, one word each; drawing advances the word."""
@@ -24,7 +24,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S32, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32), np.uint64(11)
 
 
-@jit
+@jit_kernel
 def mix(word: np.uint64) -> np.uint64:
     """SplitMix64's finaliser: each bit of the result depends on each bit of `word`."""
     word = (word ^ (word >> _S30)) * _FIRST
@@ -32,26 +32,26 @@ def mix(word: np.uint64) -> np.uint64:
     return word ^ (word >> _S31)
 
 
-@jit
+@jit_kernel
 def draw(streams: Stream, index: int) -> np.uint64:
     """The next 64 random bits of stream `index`."""
     streams[index] += _GAMMA
     return mix(streams[index])
 
 
-@jit
+@jit_kernel
 def scaled(bits: np.uint64, bound: int) -> int:
     """A number in `0 … bound - 1` from the upper half of `bits` (bias below 2^-20 for any board)."""
     return int(np.int64(((bits >> _S32) * np.uint64(bound)) >> _S32))
 
 
-@jit
+@jit_kernel
 def below(streams: Stream, index: int, bound: int) -> int:
     """A uniform number in `0 … bound - 1`."""
     return scaled(draw(streams, index), bound)
 
 
-@jit
+@jit_kernel
 def uniform(streams: Stream, index: int) -> float:
     """A uniform number in `[0, 1)`."""
     return float(draw(streams, index) >> _S11) * (1.0 / (1 << 53))

@@ -40,6 +40,17 @@ def test_a_chunk_comes_back_as_it_was(armies: type, optional: bool) -> None:
     assert_same(decode_chunk(encode_chunk(written)), written)
 
 
+@pytest.mark.parametrize("armies", [np.uint16, np.uint32])
+@pytest.mark.parametrize("optional", [True, False])
+def test_the_hand_written_chunk_is_what_fastavro_writes(armies: type, optional: bool) -> None:
+    written = chunk(armies=armies, memory=optional, log_probs=optional, final=optional)
+    written = replace(written, map_seed=2**63 - 1, game_id="spiel-ü-0-1", first_tick=70_000)
+    record = encode_chunk(written)
+    fields = schema("transition_chunk").read(record)
+    fields.pop("checksum")
+    assert schema("transition_chunk").write(fields) == record
+
+
 def test_a_batch_comes_back_as_it_was_and_its_source_alone_too() -> None:
     record = encode_batch(batch())
     assert_same(decode_batch(record), batch())

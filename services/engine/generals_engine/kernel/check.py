@@ -4,7 +4,7 @@
 
 from generals_engine.kernel.land import NOBODY, is_general, kind_of, owner_of
 from generals_engine.kernel.state import AREA, ARMIES, GENERAL, LIST, MOVABLE, MOVABLE_COUNT, PLACE, PLAYERS, Game
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 SOUND = 0
 NEGATIVE_ARMY = 1
@@ -16,7 +16,7 @@ GENERAL_LOST = 5
 BROKEN_NAMES = ("sound", "negative army", "unknown owner", "owned mountain", "lists differ", "general lost")
 
 
-@jit
+@jit_kernel
 def broken(game: Game) -> int:
     """Which invariant does not hold: one of the constants above."""
     listed = 0
@@ -34,7 +34,7 @@ def broken(game: Game) -> int:
     return LISTS_DIFFER if listed else SOUND
 
 
-@jit
+@jit_kernel
 def _broken_tile(game: Game, tile: int) -> int:
     owner = owner_of(game, tile)
     if game[ARMIES + tile] < 0:

@@ -2,9 +2,6 @@
 
 # mypy: disable-error-code="no-any-return"
 
-import numpy as np
-from numpy.typing import NDArray
-
 from generals_engine.kernel.land import NOBODY, make_city, owner_of, set_owner
 from generals_engine.kernel.state import (
     ALIVE,
@@ -20,17 +17,17 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 SURRENDER_TICKS = 50
 
 
-@jit
+@jit_kernel
 def lives(game: Game, player: int) -> bool:
     return game[ALIVE] >> player & 1 != 0
 
 
-@jit
+@jit_kernel
 def kill(game: Game, player: int) -> None:
     """The player dies, if it has not yet. The first death that leaves one team alive decides the game."""
     if not lives(game, player):
@@ -40,7 +37,7 @@ def kill(game: Game, player: int) -> None:
         game[WINNING_TEAM] = last_team(game)
 
 
-@jit
+@jit_kernel
 def last_team(game: Game) -> int:
     """The only team with a living player; -1 if there are several or none."""
     found = -1
@@ -52,7 +49,7 @@ def last_team(game: Game) -> int:
     return found
 
 
-@jit
+@jit_kernel
 def surrender(game: Game, player: int) -> None:
     """The player dies, and its land has 50 ticks left. The land of the dead is not theirs to give."""
     if lives(game, player):
@@ -61,7 +58,7 @@ def surrender(game: Game, player: int) -> None:
         game[SURRENDERS] = 1
 
 
-@jit
+@jit_kernel
 def give_away_due(game: Game, bits: Bits) -> None:
     """The land of those who surrendered 50 ticks ago, if their general was not captured meanwhile."""
     for player in range(game[PLAYERS]):
@@ -76,7 +73,7 @@ def give_away_due(game: Game, bits: Bits) -> None:
         game[GENERAL + player] = -1
 
 
-@jit
+@jit_kernel
 def _heir(game: Game, player: int) -> int:
     """The living team mate with the lowest index, else nobody."""
     for mate in range(game[PLAYERS]):
@@ -85,27 +82,27 @@ def _heir(game: Game, player: int) -> int:
     return NOBODY
 
 
-@jit
+@jit_kernel
 def kill_all_but_strongest(game: Game) -> None:
     """By army, then land, then index. The order of deaths shows nowhere: the strongest's team is left in any order."""
-    players = game[PLAYERS]
-    army = np.zeros(players, np.int64)
-    land = np.zeros(players, np.int64)
-    for tile in range(game[AREA]):
-        owner = owner_of(game, tile)
-        if owner != NOBODY:
-            army[owner] += game[ARMIES + tile]
-            land[owner] += 1
-    strongest = -1
-    for player in range(players):
-        if lives(game, player) and (strongest < 0 or not _weaker(army, land, player, strongest)):
-            strongest = player
-    for player in range(players):
+    strongest, most_army, most_land = -1, -1, -1
+    for player in range(game[PLAYERS]):
+        if not lives(game, player):
+            continue
+        army, land = _strength(game, player)
+        if army > most_army or (army == most_army and land >= most_land):
+            strongest, most_army, most_land = player, army, land
+    for player in range(game[PLAYERS]):
         if player != strongest:
             kill(game, player)
 
 
-@jit
-def _weaker(army: NDArray[np.int64], land: NDArray[np.int64], player: int, other: int) -> bool:
-    """Whether `player` is weaker than `other`, who has the lower index."""
-    return army[player] < army[other] or (army[player] == army[other] and land[player] < land[other])
+@jit_kernel
+def _strength(game: Game, player: int) -> tuple[int, int]:
+    """A player's army and land."""
+    army = land = 0
+    for tile in range(game[AREA]):
+        if owner_of(game, tile) == player:
+            army += game[ARMIES + tile]
+            land += 1
+    return army, land

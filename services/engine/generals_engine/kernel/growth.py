@@ -15,7 +15,7 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 FIRST_WITH_BARREN_CITIES = 6
 CITY_REGROWS_BELOW = 40
@@ -24,7 +24,7 @@ SWAMPS, DESERTS = 5, 8
 """The first of a ground's three kinds: bare, city, general."""
 
 
-@jit
+@jit_kernel
 def grow(game: Game, bits: Bits) -> None:
     """Growth of the tick that has just ended."""
     if game[TICK] & 1:
@@ -38,7 +38,7 @@ def grow(game: Game, bits: Bits) -> None:
             _wither(game, bits, DESERTS)
 
 
-@jit
+@jit_kernel
 def _grow_structures(game: Game) -> None:
     regrow = game[VERSION] < FIRST_WITH_BARREN_CITIES
     for i in range(game[STRUCTURE_COUNT]):
@@ -50,7 +50,7 @@ def _grow_structures(game: Game) -> None:
             game[ARMIES + tile] += 1
 
 
-@jit
+@jit_kernel
 def _grow_land(game: Game) -> None:
     for tile in range(game[AREA]):
         owner = owner_of(game, tile)
@@ -58,7 +58,7 @@ def _grow_land(game: Game) -> None:
             _add_one(game, owner, tile)
 
 
-@jit
+@jit_kernel
 def _add_one(game: Game, owner: int, tile: int) -> None:
     army = game[ARMIES + tile] + 1
     game[ARMIES + tile] = army
@@ -66,7 +66,7 @@ def _add_one(game: Game, owner: int, tile: int) -> None:
         list_movable(game, owner, tile)
 
 
-@jit
+@jit_kernel
 def _wither(game: Game, bits: Bits, ground: int) -> None:
     """Owned tiles of a ground, and what is built there, lose a unit; empty ones are nobody's."""
     for tile in range(game[AREA]):

@@ -25,35 +25,35 @@ from generals_engine.kernel.state import (
     Game,
 )
 from generals_schemas.actions import MAX_SIDE
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 NOBODY = -1
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 
 
-@jit
+@jit_kernel
 def owner_of(game: Game, tile: int) -> int:
     """The player who owns the tile, or NOBODY."""
     return (game[TILES + tile] & 15) - 1
 
 
-@jit
+@jit_kernel
 def kind_of(game: Game, tile: int) -> int:
     return game[TILES + tile] >> 4
 
 
-@jit
+@jit_kernel
 def is_general(game: Game, tile: int) -> bool:
     return (1 << kind_of(game, tile)) & 0b100_1000_0100 != 0
 
 
-@jit
+@jit_kernel
 def is_structure(game: Game, tile: int) -> bool:
     return (1 << kind_of(game, tile)) & 0b110_1100_0110 != 0
 
 
-@jit
+@jit_kernel
 def list_movable(game: Game, player: int, tile: int) -> None:
     """Add a tile to the player's list. It must not stand in it."""
     count = game[MOVABLE_COUNT + player]
@@ -62,7 +62,7 @@ def list_movable(game: Game, player: int, tile: int) -> None:
     game[MOVABLE_COUNT + player] = count + 1
 
 
-@jit
+@jit_kernel
 def unlist_movable(game: Game, player: int, tile: int) -> None:
     """Take a tile out of the player's list: the last one takes its place."""
     last = game[MOVABLE_COUNT + player] - 1
@@ -74,7 +74,7 @@ def unlist_movable(game: Game, player: int, tile: int) -> None:
     game[MOVABLE_COUNT + player] = last
 
 
-@jit
+@jit_kernel
 def set_army(game: Game, tile: int, owner: int, army: int) -> None:
     """A new army on a tile that `owner` owns."""
     before = game[ARMIES + tile]
@@ -86,7 +86,7 @@ def set_army(game: Game, tile: int, owner: int, army: int) -> None:
         list_movable(game, owner, tile)
 
 
-@jit
+@jit_kernel
 def set_owner(game: Game, bits: Bits, tile: int, owner: int, army: int) -> None:
     """A new owner (NOBODY: none) and army."""
     before = owner_of(game, tile)
@@ -104,14 +104,14 @@ def set_owner(game: Game, bits: Bits, tile: int, owner: int, army: int) -> None:
             list_movable(game, owner, tile)
 
 
-@jit
+@jit_kernel
 def make_city(game: Game, tile: int) -> None:
     """A general's tile becomes a city on the same ground. Each ground's city stands one kind before its general."""
     if is_general(game, tile):
         game[TILES + tile] -= 16
 
 
-@jit
+@jit_kernel
 def index_land(game: Game, bits: Bits) -> None:
     """Build lists, masks and structures anew from tiles and armies."""
     game[MOVABLE_COUNT : MOVABLE_COUNT + game[PLAYERS]] = 0

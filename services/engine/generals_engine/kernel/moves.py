@@ -31,7 +31,7 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 # Words of a move.
 PLAYER, SOURCE, TARGET, SPLIT, RANK, ARMY, DONE = 0, 1, 2, 3, 4, 5, 6
@@ -44,7 +44,7 @@ OTHERS_TILE, GENERAL_TILE = 2, 1
 """Ranks, added: own team's tiles first, and within that generals last."""
 
 
-@jit
+@jit_kernel
 def same_team(game: Game, player: int, owner: int) -> bool:
     """Whether the owner of a tile (NOBODY: none) is the player or a team mate."""
     if owner == player:
@@ -52,14 +52,14 @@ def same_team(game: Game, player: int, owner: int) -> bool:
     return game[ALLIES] != 0 and owner != NOBODY and game[TEAM + owner] == game[TEAM + player]
 
 
-@jit
+@jit_kernel
 def neighbour(game: Game, tile: int, direction: int) -> int:
     """The tile in a direction; the caller knows that it is on the board."""
     step = game[WIDTH] if direction < 2 else 1
     return tile + step if direction & 1 else tile - step
 
 
-@jit
+@jit_kernel
 def take(game: Game, actions: NDArray[np.int32], first: int) -> int:
     """The valid moves among the actions, of which player p's is `actions[first + p]`; how many there are."""
     four = 4 * game[AREA]
@@ -88,20 +88,20 @@ def take(game: Game, actions: NDArray[np.int32], first: int) -> int:
     return count
 
 
-@jit
+@jit_kernel
 def _is_team_mates(game: Game, player: int, tile: int) -> bool:
     owner = owner_of(game, tile)
     return owner != player and same_team(game, player, owner)
 
 
-@jit
+@jit_kernel
 def sent_by(game: Game, move: int) -> int:
     """How many units leave the source as the board stands."""
     army = game[ARMIES + game[move + SOURCE]]
     return army >> 1 if game[move + SPLIT] else army - 1
 
 
-@jit
+@jit_kernel
 def can_execute(game: Game, move: int) -> bool:
     army = game[ARMIES + game[move + SOURCE]]
     if army == 0 or owner_of(game, game[move + SOURCE]) != game[move + PLAYER]:
@@ -109,7 +109,7 @@ def can_execute(game: Game, move: int) -> bool:
     return army > 1 or same_team(game, game[move + PLAYER], owner_of(game, game[move + TARGET]))
 
 
-@jit
+@jit_kernel
 def play_moves(game: Game, bits: Bits, count: int) -> int:
     """Execute the taken moves in order; how many were carried out."""
     executed = 0
@@ -130,7 +130,7 @@ def play_moves(game: Game, bits: Bits, count: int) -> int:
     return executed
 
 
-@jit
+@jit_kernel
 def _rank(game: Game, move: int, chained: bool) -> None:
     game[move + DONE] = 0
     game[move + RANK] = ORDERED_BY_INDEX
@@ -144,7 +144,7 @@ def _rank(game: Game, move: int, chained: bool) -> None:
         game[move + ARMY] = game[ARMIES + game[move + SOURCE]]
 
 
-@jit
+@jit_kernel
 def _before(game: Game, one: int, other: int) -> bool:
     """Whether a move goes before another by rank, then the larger army, then the index, reversed on odd ticks."""
     if game[one + RANK] != game[other + RANK]:
@@ -154,7 +154,7 @@ def _before(game: Game, one: int, other: int) -> bool:
     return (game[one + PLAYER] < game[other + PLAYER]) != (game[TICK] & 1 != 0)
 
 
-@jit
+@jit_kernel
 def _next(game: Game, count: int, chained: bool) -> int:
     """The first pending move that waits for no other; if all wait (a ring), the first of all; -1 if none is pending."""
     best, first = -1, -1
@@ -169,7 +169,7 @@ def _next(game: Game, count: int, chained: bool) -> int:
     return best if best >= 0 else first
 
 
-@jit
+@jit_kernel
 def _is_awaited(game: Game, move: int, count: int) -> bool:
     """Whether another pending move enters this one's source, head-on swaps aside."""
     for j in range(count):
@@ -183,7 +183,7 @@ def _is_awaited(game: Game, move: int, count: int) -> bool:
     return False
 
 
-@jit
+@jit_kernel
 def _carry_out(game: Game, bits: Bits, move: int, count: int) -> int:
     """Execute one move, or it and its partner in a trade; how many were carried out."""
     if not can_execute(game, move):
@@ -202,7 +202,7 @@ def _carry_out(game: Game, bits: Bits, move: int, count: int) -> int:
     return 1
 
 
-@jit
+@jit_kernel
 def _reinforce(game: Game, bits: Bits, move: int, owner: int) -> None:
     """An ally's tile changes hands, unless it is the ally's general."""
     player, source, target = game[move + PLAYER], game[move + SOURCE], game[move + TARGET]
@@ -215,7 +215,7 @@ def _reinforce(game: Game, bits: Bits, move: int, owner: int) -> None:
         set_owner(game, bits, target, player, army)
 
 
-@jit
+@jit_kernel
 def _attack(game: Game, bits: Bits, move: int, victim: int) -> None:
     """The tile falls only to more units than defend it."""
     player, source, target = game[move + PLAYER], game[move + SOURCE], game[move + TARGET]
@@ -232,7 +232,7 @@ def _attack(game: Game, bits: Bits, move: int, victim: int) -> None:
         set_army(game, target, victim, defenders - sent)
 
 
-@jit
+@jit_kernel
 def capture(game: Game, bits: Bits, captor: int, victim: int, general: int) -> None:
     """The victim's other tiles pass to the captor at half strength; the general, already the captor's, is a city."""
     for tile in range(game[AREA]):
@@ -248,7 +248,7 @@ def capture(game: Game, bits: Bits, captor: int, victim: int, general: int) -> N
     kill(game, victim)
 
 
-@jit
+@jit_kernel
 def _trade_partner(game: Game, move: int, defender: int, count: int) -> int:
     """The move, still to come and valid, that takes the mover's general while this one takes `defender`'s; or -1."""
     for j in range(count):
@@ -262,7 +262,7 @@ def _trade_partner(game: Game, move: int, defender: int, count: int) -> int:
     return -1
 
 
-@jit
+@jit_kernel
 def _surplus(game: Game, attack: int, defence: int) -> int:
     """What is left of the attack after a defender whose own move may have left the general first."""
     defenders = game[ARMIES + game[attack + TARGET]]
@@ -271,7 +271,7 @@ def _surplus(game: Game, attack: int, defence: int) -> int:
     return sent_by(game, attack) - defenders
 
 
-@jit
+@jit_kernel
 def _trade(game: Game, bits: Bits, move: int, other: int) -> None:
     """Two players take each other's general: they swap everything, the generals whole, the rest at half strength."""
     left, other_left = _surplus(game, move, other), _surplus(game, other, move)

@@ -11,12 +11,12 @@ from generals_engine.kernel.record import begin_chunk, record_board
 from generals_engine.kernel.state import BROKEN, CHUNK_TICKS, FILLED, OVER, PLAYERS, POLICY, Bits, Game, State
 from generals_engine.kernel.tick import tick
 from generals_engine.policies.dispatch import choose
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 DEAD = -1
 
 
-@jit
+@jit_kernel
 def play_chunks(state: State, playing: NDArray[np.bool_], first: int, count: int) -> None:
     """One chunk of each of the games `first … first + count - 1` with `playing[g]`, in slots `0 … count - 1`."""
     for slot in range(count):
@@ -24,7 +24,7 @@ def play_chunks(state: State, playing: NDArray[np.bool_], first: int, count: int
             _play_chunk(state, state.words[first + slot], state.bits[first + slot], slot)
 
 
-@jit
+@jit_kernel
 def _play_chunk(state: State, game: Game, bits: Bits, slot: int) -> None:
     begin_chunk(state, game, slot)
     actions = state.record_actions[slot]
@@ -40,7 +40,7 @@ def _play_chunk(state: State, game: Game, bits: Bits, slot: int) -> None:
     game[BROKEN] = broken(game)
 
 
-@jit
+@jit_kernel
 def step_games(
     state: State, playing: NDArray[np.bool_], actions: NDArray[np.int32], surrendering: NDArray[np.int32]
 ) -> None:
@@ -53,7 +53,7 @@ def step_games(
             _step(state, state.words[g], state.bits[g], g, actions[g], surrendering[g])
 
 
-@jit
+@jit_kernel
 def _step(state: State, game: Game, bits: Bits, slot: int, actions: NDArray[np.int32], surrendering: int) -> None:
     row, players = game[FILLED], game[PLAYERS]
     taken = state.record_actions[slot]
@@ -69,7 +69,7 @@ def _step(state: State, game: Game, bits: Bits, slot: int, actions: NDArray[np.i
         game[BROKEN] = broken(game)
 
 
-@jit
+@jit_kernel
 def begin_chunks(state: State, starting: NDArray[np.bool_]) -> None:
     """Begin a chunk of each game g with `starting[g]`, in slot g."""
     for g in range(starting.size):

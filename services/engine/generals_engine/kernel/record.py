@@ -19,12 +19,12 @@ from generals_engine.kernel.state import (
     Game,
     State,
 )
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 U2_MAX = 65_535
 
 
-@jit
+@jit_kernel
 def begin_chunk(state: State, game: Game, slot: int) -> None:
     """Start recording with the board as it stands."""
     total = 0
@@ -37,7 +37,7 @@ def begin_chunk(state: State, game: Game, slot: int) -> None:
     record_board(state, game, slot, 0)
 
 
-@jit
+@jit_kernel
 def record_board(state: State, game: Game, slot: int, row: int) -> None:
     """Copy the board to row `row` of a slot."""
     area = int(game[AREA])

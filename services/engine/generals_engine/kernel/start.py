@@ -42,7 +42,7 @@ from generals_engine.kernel.state import (
 from generals_engine.maps import GameMap
 from generals_engine.rng import streams
 from generals_schemas.actions import MAX_SIDE
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
@@ -78,7 +78,7 @@ def start_game(state: State, g: int, board: GameMap, rules: GameRules, policy_se
     _begin(state.words[g], state.bits[g], scalars, board.tiles, board.armies, streams(policy_seed, players))
 
 
-@jit
+@jit_kernel
 def _begin(
     game: Game,
     bits: Bits,
@@ -87,8 +87,10 @@ def _begin(
     armies: NDArray[np.int32],
     seeds: NDArray[np.uint64],
 ) -> None:
-    game[: scalars.size] = scalars
-    bits[STREAM : STREAM + seeds.size] = seeds
+    for i in range(scalars.size):
+        game[i] = scalars[i]
+    for i in range(seeds.size):
+        bits[STREAM + i] = seeds[i]
     for tile in range(tiles.size):
         game[TILES + tile] = tiles[tile]
         game[ARMIES + tile] = armies[tile]
@@ -105,7 +107,7 @@ def _begin(
         game[OVER] = WON
 
 
-@jit
+@jit_kernel
 def _index_ground(game: Game, bits: Bits) -> None:
     """Where one can go: exits of tiles, and rows of open ones."""
     width, area = game[WIDTH], game[AREA]
@@ -126,6 +128,6 @@ def _index_ground(game: Game, bits: Bits) -> None:
         game[EXITS + tile] = exits
 
 
-@jit
+@jit_kernel
 def _is_open(game: Game, tile: int) -> bool:
     return kind_of(game, tile) not in (3, 4)

@@ -22,13 +22,13 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 IDLE_TICKS = 2_000
 LAST_TICK = 50_000
 
 
-@jit
+@jit_kernel
 def tick(game: Game, bits: Bits, actions: NDArray[np.int32], first: int, surrendering: int) -> None:
     """Play one tick of a game that is not over.
 
@@ -55,7 +55,7 @@ def tick(game: Game, bits: Bits, actions: NDArray[np.int32], first: int, surrend
         game[OVER] = TIMED_OUT
 
 
-@jit
+@jit_kernel
 def _surrender_all(game: Game, surrendering: int) -> None:
     for player in range(game[PLAYERS]):
         if surrendering >> player & 1:

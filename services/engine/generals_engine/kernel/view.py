@@ -22,7 +22,7 @@ from generals_engine.kernel.state import (
     State,
 )
 from generals_schemas.actions import MAX_SIDE
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 from generals_schemas.tiles import UNSEEN
 
 SEEN_ROWS = SCRATCH + 3 * MAX_SIDE
@@ -33,7 +33,7 @@ _FOGGED_OBSTACLES = 0b010_0101_1010
 """By kind: cities, mountains, obstacles; a general in the fog looks like open land."""
 
 
-@jit
+@jit_kernel
 def mark_seen(game: Game, bits: Bits, player: int) -> None:
     """SEEN_ROWS: the tiles within one step, diagonals too, of a tile of the player's team."""
     height = game[HEIGHT]
@@ -53,14 +53,14 @@ def mark_seen(game: Game, bits: Bits, player: int) -> None:
                 bits[SEEN_ROWS + y + 1] |= row
 
 
-@jit
+@jit_kernel
 def is_seen(game: Game, bits: Bits, tile: int) -> bool:
     """Whether a tile is in SEEN_ROWS."""
     y = tile // game[WIDTH]
     return (bits[SEEN_ROWS + y] >> np.uint64(tile - y * game[WIDTH])) & _ONE != _NONE
 
 
-@jit
+@jit_kernel
 def look(
     state: State,
     games: NDArray[np.int64],
@@ -84,7 +84,7 @@ def look(
                 obstacles[i, tile] = _FOGGED_OBSTACLES >> kind_of(game, tile) & 1 != 0
 
 
-@jit
+@jit_kernel
 def score(state: State, games: NDArray[np.int64], army: NDArray[np.int64], land: NDArray[np.int64]) -> None:
     """Fill the scoreboards `[N, P]` of the state's games `games[i]`."""
     for i in range(games.size):

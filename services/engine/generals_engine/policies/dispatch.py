@@ -6,10 +6,10 @@ from generals_engine.kernel.state import POLICY, Bits, Game
 from generals_engine.policies.codes import EXPANDER
 from generals_engine.policies.expander import expander
 from generals_engine.policies.random_legal import random_legal
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 
-@jit
+@jit_kernel
 def choose(game: Game, bits: Bits, player: int) -> int:
     """The flat action of a living player whose policy runs in the kernel."""
     policy = game[POLICY + player]

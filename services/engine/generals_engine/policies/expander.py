@@ -26,14 +26,14 @@ from generals_engine.kernel.state import (
 )
 from generals_engine.policies.rows import FRONT_ROWS, REACHED_ROWS, has, mark_front, mark_team, spread
 from generals_engine.rng import draw
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 _LOW = np.uint64(3)
 _RANK = 1 << 32
 """Ranks of captures stand above all armies."""
 
 
-@jit
+@jit_kernel
 def expander(game: Game, bits: Bits, player: int) -> int:
     """The best capture, or a step towards the border, or a pass."""
     turn = int(np.int64(draw(bits, STREAM + player) & _LOW))
@@ -41,7 +41,7 @@ def expander(game: Game, bits: Bits, player: int) -> int:
     return best if best >= 0 else march(game, bits, player, turn)
 
 
-@jit
+@jit_kernel
 def best_capture(game: Game, player: int, turn: int) -> int:
     """The action of the best capture, or -1. `turn` is the direction that wins ties."""
     best, action = 0, -1
@@ -58,7 +58,7 @@ def best_capture(game: Game, player: int, turn: int) -> int:
     return action
 
 
-@jit
+@jit_kernel
 def capture_worth(game: Game, player: int, target: int, army: int) -> int:
     """0 if a tile with `army` cannot take the target; else more for a better capture and a larger army."""
     if army - 1 <= game[ARMIES + target]:
@@ -73,7 +73,7 @@ def capture_worth(game: Game, player: int, target: int, army: int) -> int:
     return (4 if is_structure(game, target) else 3) * _RANK + army
 
 
-@jit
+@jit_kernel
 def march(game: Game, bits: Bits, player: int, turn: int) -> int:
     """The largest army that borders on nothing takes a step towards the player's nearest tile that does."""
     mark_team(game, bits, player)
@@ -95,7 +95,7 @@ def march(game: Game, bits: Bits, player: int, turn: int) -> int:
             return 8 * game[AREA]
 
 
-@jit
+@jit_kernel
 def _largest_idle(game: Game, bits: Bits, player: int) -> int:
     """The player's largest army above one that stands on no border; -1 if there is none."""
     most, source = 1, -1
@@ -107,7 +107,7 @@ def _largest_idle(game: Game, bits: Bits, player: int) -> int:
     return source
 
 
-@jit
+@jit_kernel
 def _reaches(game: Game, bits: Bits, x: int, y: int, direction: int) -> bool:
     """Whether the tile next to (x, y) is on the board and reached."""
     if direction == 0:

@@ -16,13 +16,13 @@ from generals_engine.kernel.state import (
     Game,
 )
 from generals_engine.rng import draw, scaled
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 _TRIES = 64
 _S2 = np.uint64(2)
 
 
-@jit
+@jit_kernel
 def random_legal(game: Game, bits: Bits, player: int) -> int:
     """A move drawn from all (tile, direction) pairs that are legal.
 
@@ -41,7 +41,7 @@ def random_legal(game: Game, bits: Bits, player: int) -> int:
     return _first_legal(game, player)
 
 
-@jit
+@jit_kernel
 def _first_legal(game: Game, player: int) -> int:
     """The first legal move in the list: for players who are all but walled in."""
     for i in range(game[MOVABLE_COUNT + player]):

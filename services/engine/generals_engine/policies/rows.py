@@ -6,7 +6,7 @@ import numpy as np
 
 from generals_engine.kernel.state import ALLIES, HEIGHT, OPEN, OWNED, PLAYERS, SCRATCH, TEAM, Bits, Game
 from generals_schemas.actions import MAX_SIDE
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 
 TEAM_ROWS = SCRATCH
 FRONT_ROWS = SCRATCH + MAX_SIDE
@@ -16,7 +16,7 @@ ONE = np.uint64(1)
 NONE = np.uint64(0)
 
 
-@jit
+@jit_kernel
 def mark_team(game: Game, bits: Bits, player: int) -> None:
     """TEAM_ROWS: the tiles of the player's team."""
     height = game[HEIGHT]
@@ -30,7 +30,7 @@ def mark_team(game: Game, bits: Bits, player: int) -> None:
                 bits[TEAM_ROWS + y] |= bits[OWNED + mate * MAX_SIDE + y]
 
 
-@jit
+@jit_kernel
 def mark_front(game: Game, bits: Bits, player: int) -> bool:
     """FRONT_ROWS: the player's tiles next to an open tile of another team or of nobody. False if there are none."""
     height = game[HEIGHT]
@@ -44,12 +44,12 @@ def mark_front(game: Game, bits: Bits, player: int) -> bool:
     return found != NONE
 
 
-@jit
+@jit_kernel
 def has(bits: Bits, rows: int, x: int, y: int) -> bool:
     return (bits[rows + y] >> np.uint64(x)) & ONE != NONE
 
 
-@jit
+@jit_kernel
 def spread(game: Game, bits: Bits) -> bool:
     """REACHED_ROWS grow by one step within TEAM_ROWS; whether they grew."""
     height = game[HEIGHT]

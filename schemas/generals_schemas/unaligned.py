@@ -1,0 +1,66 @@
+"""Eight bytes at once from anywhere in a byte array, and the zeros at a word's ends, for kernels.
+
+x86 and ARM load and store unaligned words at full speed, but numba offers views of aligned ones only.
+Callers answer for the bounds. Little-endian machines only, as all records are.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+_WORD = ir.IntType(64)
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _WORD.as_pointer())
+
+
+def _load64(_typing: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = builder.load(_pointer(context, builder, signature.args[0], *arguments))
+        word.align = 1
+        return word
+
+    return types.uint64(array, types.intp), generate
+
+
+def _store64(_typing: Any, array: Any, index: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _pointer(context, builder, signature.args[0], arguments[0], arguments[1])
+        builder.store(arguments[2], place).align = 1
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.uint64), generate
+
+
+def _trailing_zeros(_typing: Any, word: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+def _leading_zeros(_typing: Any, word: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+load64 = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load64))
+"""The eight bytes from `index` on."""
+
+store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store64))
+"""Write eight bytes from `index` on."""
+
+trailing_zeros = cast("Callable[[np.uint64], int]", intrinsic(_trailing_zeros))
+"""How many zero bits stand below the lowest one bit; 64 if there is none."""
+
+leading_zeros = cast("Callable[[np.uint64], int]", intrinsic(_leading_zeros))
+"""How many zero bits stand above the highest one bit; 64 if there is none."""
