@@ -25,6 +25,7 @@ class Panel:
     kind: str = "timeseries"
     help: str = ""
     stacked: bool = False
+    only_with: str = ""  # what a deployment may do without; the panel is then empty
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,11 @@ LAG = Dashboard("generals-lag", "Generals · lag and queues", [
 ])  # fmt: skip
 
 LATENCY = Dashboard("generals-latency", "Generals · latency", [
-    Panel("Action, by policy", quantiles("generals_action_seconds", "policy"), "s", help="Promised: 100 ms at p99"),
+    Panel("Action, by policy", quantiles("generals_action_seconds", "policy"), "s", help="Promised: 100 ms at p99",
+          only_with="policies outside the kernel"),
     Panel("Encode one record", quantiles("generals_serialise_seconds", "record"), "s"),
-    Panel("Decode one record", quantiles("generals_deserialise_seconds", "record"), "s"),
+    Panel("Decode one record", quantiles("generals_deserialise_seconds", "record"), "s",
+          only_with="services that time it"),
     Panel("Chunk into experiences", quantiles("generals_transform_seconds"), "s"),
     Panel("Store one object", quantiles("generals_storage_write_seconds", "destination"), "s"),
     Panel("Learner step", quantiles("generals_trainer_step_seconds"), "s"),
@@ -128,7 +131,8 @@ PLAY = Dashboard("generals-play", "Generals · rewards and actions", [
         f"{rate('generals_games_finished_total', 'reason')} / ignoring (reason) group_left () "
         f"{rate('generals_games_finished_total', '')}", "{{reason}}"), "percentunit", stacked=True),
     Panel("Length of a game, in ticks", quantiles("generals_game_ticks")),
-    Panel("Version that plays", one("max by (policy) (generals_policy_version)", "{{policy}}")),
+    Panel("Version that plays", one("max by (policy) (generals_policy_version)", "{{policy}}"),
+          only_with="trained policies in play"),
 ])  # fmt: skip
 
 LEARNING = Dashboard("generals-learning", "Generals · learning", [
@@ -151,9 +155,10 @@ LEARNING = Dashboard("generals-learning", "Generals · learning", [
         *quantiles("generals_sample_staleness_versions"),
         Query("avg(generals_sample_staleness_versions_mean)", "mean"),
         Query("max(generals_sample_staleness_versions_maximum)", "maximum"),
-    ]),
+    ], only_with="trained policies in play"),
     Panel("Newest version published", one("max by (instance) (generals_published_policy_version)", "{{instance}}")),
-    Panel("Games won against", one("max by (opponent) (generals_win_rate_ratio)", "{{opponent}}"), "percentunit"),
+    Panel("Games won against", one("max by (opponent) (generals_win_rate_ratio)", "{{opponent}}"), "percentunit",
+          only_with="evaluation"),
     Panel("Elo", one("max(generals_elo)", "newest version")),
     Panel("Age of the last checkpoint", one("time() - generals_checkpoint_timestamp_seconds", "{{instance}}"), "s"),
 ])  # fmt: skip
@@ -166,7 +171,10 @@ ERRORS = Dashboard("generals-errors", "Generals · errors", [
     Panel("Repeats dropped", one(quiet("generals_repeated_records_total", "job, topic"), "{{job}} {{topic}}"), "cps",
           help="Normal after a restart"),
     Panel("Chunks refused, by reason", one(quiet("generals_validation_failures_total", "reason"), "{{reason}}"), "cps"),
-    Panel("Chunks dropped by engines", one(quiet("generals_dropped_chunks_total", "strategy"), "{{strategy}}"), "cps"),
+    Panel("Dropped by engines", [
+        Query(quiet("generals_dropped_chunks_total", "strategy"), "chunks {{strategy}}"),
+        Query(quiet("generals_dropped_summaries_total", "strategy"), "summaries {{strategy}}"),
+    ], "cps"),
     Panel("Games dropped, by error", one(quiet("generals_game_failures_total", "error"), "{{error}}"), "cps"),
     Panel("Policies: deadlines missed", one(quiet("generals_policy_timeouts_total", "policy"), "{{policy}}"), "cps"),
     Panel("Policies: loads failed", one(quiet("generals_policy_reload_failures_total", "policy"), "{{policy}}"), "cps"),

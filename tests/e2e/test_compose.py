@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_nothing_listens_beyond_this_machine(stack: Stack) -> None:
         for published in (container["HostConfig"]["PortBindings"] or {}).values()
         for binding in published
     ]
-    assert len(bindings) == 4
+    assert len(bindings) == 3
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
 
 
@@ -160,11 +161,11 @@ def test_more_engines_and_collectors_share_the_work(stack: Stack) -> None:
 def test_a_killed_service_comes_back_and_nothing_is_lost(stack: Stack, service: str) -> None:
     stack.run("kill", service)
     took = stack.up("--no-recreate", "--scale", "collector=2")
-    archived = stack.audit()["experiences_archived"]
-    steps = stack.number("sum(generals_trainer_steps_total)")
-    until("more in the archive", lambda: stack.audit()["experiences_archived"] > archived, within_s=240)
-    until("more learner steps", lambda: stack.number("sum(generals_trainer_steps_total)") != steps, within_s=240)
-    say(f"{service} killed: healthy again in {took:.0f} s")
+    # A counter begins again in a new process: it has to move, not to grow.
+    for what in ("generals_ticks_total", "generals_experiences_total", "generals_archived_experiences_total",
+                 "generals_trainer_steps_total"):  # fmt: skip
+        until(f"{what} moves again", partial(stack.number, f"sum(rate({what}[30s]))"), within_s=240)
+    say(f"{service} killed: healthy again in {took:.0f} s, all stages moving")
     assert audit_is_clean(stack)
 
 
