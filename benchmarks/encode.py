@@ -21,7 +21,7 @@ from generals_collector.legal import legal_moves
 from generals_collector.rewards import gather_facts
 from generals_collector.survey import survey
 from generals_collector.tensorise import recipe, steps_lived
-from generals_collector.views import player_view
+from generals_collector.views import player_views
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import find_policy
@@ -54,8 +54,7 @@ def fast(chunk: TransitionChunk) -> float:
     found = survey(chunk)
     how = RECIPE
     total = float(how.reward.evaluate(gather_facts(chunk, found), how.weights)[0, 0])
-    for player, steps in steps_lived(chunk):
-        view = player_view(chunk, found, player, steps)
+    for view in player_views(chunk, found, steps_lived(chunk)):
         moves = legal_moves(view.armies, view.bits, mine=0, mountain=3, width=chunk.width, height=chunk.height)
         total += float(moves[0, 0, 0])
     return total
@@ -150,8 +149,8 @@ def naive_chunk(
 def check(chunk: TransitionChunk) -> None:
     """Both paths give the same, or the comparison means nothing."""
     found = survey(chunk)
-    for player, steps in steps_lived(chunk):
-        view = player_view(chunk, found, player, steps)
+    lives = steps_lived(chunk)
+    for (player, steps), view in zip(lives, player_views(chunk, found, lives), strict=True):
         moves = legal_moves(view.armies, view.bits, mine=0, mountain=3, width=chunk.width, height=chunk.height)
         count = chunk.width * chunk.height
         seen = np.empty((steps + 1, count), np.uint16)

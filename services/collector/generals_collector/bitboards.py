@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from generals_schemas.jit import jit, jit_inline
+from generals_schemas.jit import jit, jit_inline, jit_kernel
 
 Words: TypeAlias = NDArray[np.uint64]
 
@@ -138,7 +138,7 @@ def shift_down(guarded: Words, k: int, distance: int) -> np.uint64:
     return word
 
 
-@jit
+@jit_kernel
 def dilate(board: Words, masks: Words, width: int, spread: Words, guarded: Words) -> None:
     """Every tile of `board` and its eight neighbours.
 

@@ -19,7 +19,7 @@ from generals_collector.bitboards import (
     store_word,
 )
 from generals_collector.survey import read_only
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 from generals_schemas.records import Armies
 
 DIRECTIONS = 4
@@ -38,11 +38,12 @@ def legal_moves(
     moves = np.empty(size + 8, np.uint8)
     flat = read_only(bits).reshape(-1)
     masks = column_masks(width, height)
-    _legal(read_only(armies), flat, mine, mountain, planes, row_bytes, masks, width, moves)
+    scratch = np.zeros((3, masks.shape[1] + 2 * GUARD), np.uint64)
+    _legal(read_only(armies), flat, mine, mountain, planes, row_bytes, masks, width, moves, scratch)
     return moves[:size].reshape(boards, DIRECTIONS, row_bytes)
 
 
-@jit
+@jit_kernel
 def _legal(
     armies: Armies,
     bits: NDArray[np.uint8],
@@ -53,10 +54,10 @@ def _legal(
     masks: Words,
     width: int,
     moves: NDArray[np.uint8],
+    scratch: Words,
 ) -> None:
     length = masks.shape[1]
-    own, able = np.zeros(length, np.uint64), np.zeros(length, np.uint64)
-    enter = np.zeros(length + 2 * GUARD, np.uint64)
+    own, able, enter = scratch[0, :length], scratch[1, :length], scratch[2]
     for t in range(armies.shape[0]):
         _gather(armies[t], able)
         _fetch(bits, (t * planes + mine) * row_bytes, row_bytes, own)
@@ -79,7 +80,7 @@ def _legal(
             store_word(moves, place + 8 * k, own[k] & shift_down(enter, k, 1) & masks[2, k])
 
 
-@jit
+@jit_kernel
 def _gather(armies: Armies, words: Words) -> None:
     """Which armies can move, as bits. What does not fill a word is done one by one, for nothing is behind."""
     whole = armies.shape[0] // 64
@@ -92,7 +93,7 @@ def _gather(armies: Armies, words: Words) -> None:
         words[whole] = word
 
 
-@jit
+@jit_kernel
 def _fetch(bits: NDArray[np.uint8], place: int, row_bytes: int, words: Words) -> None:
     """The words of the plane whose bytes begin at `place`. The last are read byte by byte: nothing is behind."""
     whole = row_bytes // 8

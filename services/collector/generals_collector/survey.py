@@ -5,48 +5,51 @@ changed are looked at: two or three a tick instead of H * W. Army totals are sum
 compiler vectorises.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generals_collector.bitboards import Words, flip, lowest_bit, mask_above, mask_equal, word_count
-from generals_schemas.jit import jit, jit_inline
+from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, TransitionChunk
 from generals_schemas.tiles import IS_CITY, IS_IMPASSABLE, IS_STRUCTURE
 
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Survey:
+class Survey(NamedTuple):
     """What all players' views and rewards are made of. L words a bit board.
 
     boards: `[T + 1, P + 2, L]` the tiles of each player, cities and generals, mountains and obstacles.
-    army, land: `[T + 1, P]` totals of each player.
-    cities_won, cities_lost: `[T + 1, P]` tiles that are cities on a board and became, stopped being the player's in the
-        tick before it; 0 for board 0.
+    counts: `[4, T + 1, P]` of each player: army; land; tiles that are cities on a board and became the player's in the
+        tick before it; the same that stopped being the player's. The latter two are 0 for board 0.
     """
 
     boards: Words
-    army: Counts
-    land: Counts
-    cities_won: Counts
-    cities_lost: Counts
+    counts: Counts
 
 
 def survey(chunk: TransitionChunk) -> Survey:
     """Survey a chunk whose tile bytes are valid (owners below P): `validation` comes first."""
     count, tiles = chunk.tiles.shape
-    boards = np.zeros((count, chunk.players + 2, word_count(tiles)), np.uint64)
+    words = word_count(tiles)
+    boards = np.zeros((count, chunk.players + 2, words), np.uint64)
     counts = np.zeros((4, count, chunk.players), np.int64)
-    _survey(read_only(chunk.tiles), read_only(chunk.armies), boards, counts, _ACCUMULATORS[chunk.armies.itemsize])
-    return Survey(boards, *counts)
+    _survey(
+        read_only(chunk.tiles),
+        read_only(chunk.armies),
+        boards,
+        counts,
+        np.empty((chunk.players, tiles), chunk.armies.dtype),
+        np.zeros(words * 64, np.uint8),
+        np.empty(1, _SUMS[chunk.armies.itemsize]),
+    )
+    return Survey(boards, counts)
 
 
-_ACCUMULATORS: dict[int, NDArray[Any]] = {2: np.zeros(1, np.uint32), 4: np.zeros(1, np.uint64)}
-"""Only their dtype counts, never what they hold: 4,096 armies of 16 bits fit 32, and narrow lanes sum twice as fast."""
+_SUMS = {2: np.uint32, 4: np.uint64}
+"""4,096 armies of 16 bits fit 32, and narrow lanes sum twice as fast."""
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -59,15 +62,24 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-@jit
-def _survey(tiles: NDArray[np.uint8], armies: Armies, boards: Words, counts: Counts, accumulator: NDArray[Any]) -> None:
+@jit_kernel
+def _survey(
+    tiles: NDArray[np.uint8],
+    armies: Armies,
+    boards: Words,
+    counts: Counts,
+    holding: Armies,
+    changes: NDArray[np.uint8],
+    total: NDArray[Any],
+) -> None:
+    """Scratch: `holding` `[P, HW]`, all ones on the player's tiles, else 0; `changes` `[64 L]`; `total` `[1]`.
+
+    A sum is kept in memory: a plain variable would be 64 bits wide, and so would the lanes.
+    """
     count, players = tiles.shape[1], boards.shape[1] - 2
     army, land, won, lost = counts[0], counts[1], counts[2], counts[3]
-    holding = np.zeros((players, count), armies.dtype)  # all ones on the player's tiles, else 0
-    total = np.zeros(1, accumulator.dtype)
-    changes = np.zeros((count + 7) // 8 * 8, np.uint8)
     change_words = changes.view(np.uint64)
-    _begin(tiles[0], holding, boards[0], land[0])
+    _begin(tiles[0], holding, boards[0], land[0], changes)
     _total(armies[0], holding, total, army[0])
     for t in range(1, tiles.shape[0]):
         for p in range(players + 2):
@@ -87,28 +99,34 @@ def _survey(tiles: NDArray[np.uint8], armies: Armies, boards: Words, counts: Cou
         _total(armies[t], holding, total, army[t])
 
 
-@jit
-def _begin(tiles: NDArray[np.uint8], holding: Armies, board: Words, land: Counts) -> None:
+@jit_kernel
+def _begin(tiles: NDArray[np.uint8], holding: Armies, board: Words, land: Counts, scratch: NDArray[np.uint8]) -> None:
     players, count, length = holding.shape[0], tiles.shape[0], board.shape[1]
-    owners, special = np.zeros(length * 64, np.uint8), np.zeros(length * 64, np.uint8)
     for i in range(count):
-        owners[i] = tiles[i] & 15
-        special[i] = tiles[i] >> 4
+        scratch[i] = tiles[i] & 15
     for p in range(players):
         for i in range(count):
-            holding[p, i] = -np.int64(owners[i] == p + 1)
+            holding[p, i] = -np.int64(scratch[i] == p + 1)
         for i in range(count):
             land[p] += holding[p, i] & 1
         for k in range(length):
-            board[p, k] = mask_equal(owners, k * 64, p + 1)
+            board[p, k] = mask_equal(scratch, k * 64, p + 1)
+    _begin_terrain(tiles, board, scratch)
+
+
+@jit_kernel
+def _begin_terrain(tiles: NDArray[np.uint8], board: Words, scratch: NDArray[np.uint8]) -> None:
+    players, count, length = board.shape[0] - 2, tiles.shape[0], board.shape[1]
+    for i in range(count):
+        scratch[i] = tiles[i] >> 4
     for k in range(length):
-        word = mask_above(special, k * 64, 0)
+        word = mask_above(scratch, k * 64, 0)
         while word != 0:
             i = k * 64 + lowest_bit(word)
             word &= word - np.uint64(1)
-            if IS_STRUCTURE[special[i]]:
+            if IS_STRUCTURE[scratch[i]]:
                 flip(board[players], i)
-            if IS_IMPASSABLE[special[i]]:
+            if IS_IMPASSABLE[scratch[i]]:
                 flip(board[players + 1], i)
 
 
@@ -137,7 +155,7 @@ def _change(
             flip(board[players + 1], i)
 
 
-@jit
+@jit_kernel
 def _total(armies: Armies, holding: Armies, total: NDArray[Any], army: Counts) -> None:
     for p in range(holding.shape[0]):
         total[0] = 0

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from generals_collector.features import PLANES, Feature, check_features, check_memory, extra_planes, scalars
 from generals_collector.rewards import Facts, Reward, gather_facts, get_reward
 from generals_collector.rewards.declaration import Scores
-from generals_collector.survey import Survey, survey
+from generals_collector.survey import survey
 from generals_collector.validation import validate, validate_rewards
-from generals_collector.views import PlayerView, player_view
+from generals_collector.views import PlayerView, player_views
 from generals_schemas.encodings import BASE_PLANES, Encoding, get_encoding
 from generals_schemas.records import End, ExperienceBatch, Source, TransitionChunk
 
@@ -92,9 +92,10 @@ def tensorise(chunk: TransitionChunk, source: Source, how: Recipe) -> list[Exper
     lives = steps_lived(chunk)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it, validate_rewards rejects
         columns = _Columns(chunk, how.reward.evaluate(facts, how.weights))
+    views = player_views(chunk, found, lives, len(extra_planes(how.encoding)))
     batches = []
     for index, (player, steps) in enumerate(lives):
-        state = _state(chunk, found, facts, player, steps, how)
+        state = _state(chunk, views[index], facts, player, how)
         batches.append(_batch(chunk, state, columns, player, steps, how, _place(source, index, len(lives))))
     return batches
 
@@ -121,12 +122,11 @@ class _State(NamedTuple):
     scalars: NDArray[np.float32]
 
 
-def _state(chunk: TransitionChunk, found: Survey, facts: Facts, player: int, steps: int, how: Recipe) -> _State:
+def _state(chunk: TransitionChunk, view: PlayerView, facts: Facts, player: int, how: Recipe) -> _State:
     """The packed states of a player, with the encoding's own planes and scalars."""
     more = extra_planes(how.encoding)
-    view = player_view(chunk, found, player, steps, len(more))
     if not more and not how.encoding.scalars:
-        return _State(view, np.empty((steps + 1, 0), np.float32))
+        return _State(view, np.empty((len(view.armies), 0), np.float32))
     count = chunk.width * chunk.height
     base = len(view.planes)
     visible = np.unpackbits(view.bits[:, VISIBLE], axis=-1, count=count, bitorder="little").view(np.bool_)

@@ -8,6 +8,7 @@ Visibility is dilated anew only when the team lost a tile; around tiles it gaine
 under a mask in which only the tiles that came into or fell out of sight are changed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from generals_collector.bitboards import GUARD, Words, column_masks, dilate, lowest_bit, store_word
 from generals_collector.survey import Survey, read_only
 from generals_schemas.encodings import BASE_PLANES
-from generals_schemas.jit import jit, jit_inline
+from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, TransitionChunk
 
 MINE = "mine"
@@ -49,72 +50,111 @@ def stored_planes(teams: tuple[int, ...], player: int) -> tuple[str, ...]:
     return (*BASE_PLANES, MINE) if teams.count(teams[player]) > 1 else BASE_PLANES
 
 
-def player_view(chunk: TransitionChunk, found: Survey, player: int, steps: int, extra: int = 0) -> PlayerView:
-    """What `player` sees of boards 0 … `steps`; `extra` zero planes are left behind the others."""
-    planes = stored_planes(chunk.teams, player)
-    tiles = chunk.width * chunk.height
-    row_bytes = (tiles + 7) // 8
-    stored = len(planes) + extra
-    size = (steps + 1) * stored * row_bytes
+def player_views(
+    chunk: TransitionChunk, found: Survey, lives: Sequence[tuple[int, int]], extra: int = 0
+) -> list[PlayerView]:
+    """The views of players: of each (player, N) what it sees of boards 0 … N. `extra` zero planes are left behind.
+
+    All are parts of two blocks, so that a chunk costs one call of the kernel and not one a player.
+    """
+    players = [player for player, _ in lives]
+    planes = [stored_planes(chunk.teams, player) for player in players]
+    count = chunk.width * chunk.height
+    boards, row_bytes, stored = chunk.ticks + 1, (count + 7) // 8, max(map(len, planes)) + extra
+    size = len(lives) * boards * stored * row_bytes
     bits = np.zeros(size + 8, np.uint8) if extra else np.empty(size + 8, np.uint8)
-    armies = np.empty((steps + 1, tiles), chunk.armies.dtype)
-    _view(
+    armies = np.empty((len(lives), boards, count), chunk.armies.dtype)
+    _views(
         read_only(chunk.armies),
         found.boards,
-        team_of(chunk.teams, player),
-        player if len(planes) > len(BASE_PLANES) else -1,
+        _seats(chunk.teams, tuple(players)),
         column_masks(chunk.width, chunk.height),
         chunk.width,
         armies,
         bits,
         row_bytes,
         stored * row_bytes,
+        np.empty(count, armies.dtype),
+        np.zeros((8, found.boards.shape[2] + 2 * GUARD), np.uint64),
     )
-    return PlayerView(planes, armies, bits[:size].reshape(steps + 1, stored, row_bytes))
+    blocks = bits[:size].reshape(len(lives), boards, stored, row_bytes)
+    return [
+        PlayerView(names, armies[index, : steps + 1], blocks[index, : steps + 1, : len(names) + extra])
+        for index, ((_, steps), names) in enumerate(zip(lives, planes, strict=True))
+    ]
 
 
-@jit
-def _view(
+@lru_cache(maxsize=1024)
+def _seats(teams: tuple[int, ...], players: tuple[int, ...]) -> NDArray[np.int64]:
+    """`[A, P + 1]`: a row a player: who is in its team, and last the player itself if it has a mate, else -1."""
+    rows = [[*team_of(teams, player), player if MINE in stored_planes(teams, player) else -1] for player in players]
+    return np.array(rows, np.int64)
+
+
+@jit_kernel
+def _views(
     armies: Armies,
     boards: Words,
-    team: NDArray[np.bool_],
-    mine: int,
+    seats: NDArray[np.int64],
     masks: Words,
     width: int,
     seen: Armies,
     bits: NDArray[np.uint8],
     row_bytes: int,
     board_bytes: int,
+    sight: Armies,
+    scratch: Words,
 ) -> None:
-    """Fill `seen` `[N + 1, HW]` and `bits`, flat, with eight bytes to spare."""
-    length, players = boards.shape[2], team.shape[0]
-    sight = np.zeros(seen.shape[1], seen.dtype)  # all ones where the team sees
-    own, other = np.zeros(length, np.uint64), np.zeros(length, np.uint64)
-    gained, visible = np.zeros(length, np.uint64), np.zeros(length, np.uint64)
-    structures, impassable = np.zeros(length, np.uint64), np.zeros(length, np.uint64)
-    spread, guarded = np.zeros(length, np.uint64), np.zeros(length + 2 * GUARD, np.uint64)
+    """Fill `seen` `[A, T + 1, HW]` and `bits`, flat, with eight bytes to spare. Scratch: `[HW]`, `[8, L + 2 GUARD]`."""
+    for a in range(seats.shape[0]):
+        place = a * seen.shape[1] * board_bytes
+        scratch[:] = 0
+        sight[:] = 0
+        _view(armies, boards, seats[a], masks, width, seen[a], bits, place, row_bytes, board_bytes, sight, scratch)
+
+
+@jit_kernel
+def _view(
+    armies: Armies,
+    boards: Words,
+    seat: NDArray[np.int64],
+    masks: Words,
+    width: int,
+    seen: Armies,
+    bits: NDArray[np.uint8],
+    place: int,
+    row_bytes: int,
+    board_bytes: int,
+    sight: Armies,
+    scratch: Words,
+) -> None:
+    """One player. `sight` is all ones where the team sees."""
+    length, players = boards.shape[2], seat.shape[0] - 1
+    mine = seat[players]
+    own, other, gained, visible = scratch[0, :length], scratch[1, :length], scratch[2, :length], scratch[3, :length]
+    structures, impassable, spread = scratch[4, :length], scratch[5, :length], scratch[6, :length]
     for t in range(seen.shape[0]):
-        if _sides(boards[t], team, own, other, gained):
-            dilate(own, masks, width, spread, guarded)
+        if _sides(boards[t], seat, own, other, gained):
+            dilate(own, masks, width, spread, scratch[7])
             _look(spread, visible, sight)
         else:
             _look_around(gained, visible, sight, width)
         for i in range(seen.shape[1]):
             seen[t, i] = armies[t, i] & sight[i]
-        # Each plane's last word reaches into the next plane, which is written after it: ascending order matters.
-        place = t * board_bytes
-        _store(bits, place, own)
         for k in range(length):
             see = visible[k]
             other[k] &= see
             structures[k] = boards[t, players, k] & see
             impassable[k] = boards[t, players + 1, k] & see
+        # Each plane's last word reaches into the next plane, which is written after it: ascending order matters.
+        _store(bits, place, own)
         _store(bits, place + row_bytes, other)
         _store(bits, place + 2 * row_bytes, structures)
         _store(bits, place + 3 * row_bytes, impassable)
         _store(bits, place + 4 * row_bytes, visible)
         if mine >= 0:
             _store(bits, place + 5 * row_bytes, boards[t, mine])
+        place += board_bytes
 
 
 @jit_inline
@@ -123,25 +163,26 @@ def _store(bits: NDArray[np.uint8], place: int, plane: Words) -> None:
         store_word(bits, place + 8 * k, plane[k])
 
 
-@jit
-def _sides(board: Words, team: NDArray[np.bool_], own: Words, other: Words, gained: Words) -> bool:
+@jit_kernel
+def _sides(board: Words, seat: NDArray[np.int64], own: Words, other: Words, gained: Words) -> bool:
     """Part the owners of a board, `[P + 2, L]`, into the team and others. True if the team lost a tile."""
+    length = own.shape[0]
+    for k in range(length):
+        gained[k] = own[k]
+        own[k] = other[k] = 0
+    for p in range(seat.shape[0] - 1):
+        side = own if seat[p] else other
+        for k in range(length):
+            side[k] |= board[p, k]
     lost = np.uint64(0)
-    for k in range(own.shape[0]):
-        ours, theirs = np.uint64(0), np.uint64(0)
-        for p in range(team.shape[0]):
-            if team[p]:
-                ours |= board[p, k]
-            else:
-                theirs |= board[p, k]
-        lost |= own[k] & ~ours
-        gained[k] = ours & ~own[k]
-        own[k] = ours
-        other[k] = theirs
+    for k in range(length):
+        before = gained[k]
+        lost |= before & ~own[k]
+        gained[k] = own[k] & ~before
     return bool(lost != 0)
 
 
-@jit
+@jit_kernel
 def _look(spread: Words, visible: Words, sight: Armies) -> None:
     """Take over what is seen now, `spread`, and turn the army mask over where that differs from before."""
     for k in range(spread.shape[0]):
@@ -153,7 +194,7 @@ def _look(spread: Words, visible: Words, sight: Armies) -> None:
             sight[i] = ~sight[i]
 
 
-@jit
+@jit_kernel
 def _look_around(gained: Words, visible: Words, sight: Armies, width: int) -> None:
     """Add the 3 x 3 around each of the tiles just gained to what is seen."""
     count = sight.shape[0]

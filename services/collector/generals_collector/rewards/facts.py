@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_collector.survey import Counts, Survey
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit_kernel
 from generals_schemas.records import TransitionChunk
 
 Numbers = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Facts(NamedTuple):
 
 def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
     """The facts of a chunk."""
-    boards, players = found.army.shape
+    _, boards, players = found.counts.shape
     sums = np.zeros((4, boards, players))
     changes = np.empty((3, boards - 1, players))
     winners = 0
@@ -41,7 +41,7 @@ def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
         winning = {chunk.teams[player] for player in chunk.outcome.winners}
         winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
     teams = _array(chunk.teams)
-    _gather(found.army, found.land, found.cities_won, found.cities_lost, chunk.alive, teams, winners, sums, changes)
+    _gather(found.counts, chunk.alive, teams, winners, sums, changes)
     return Facts(*sums, *changes)
 
 
@@ -50,12 +50,9 @@ def _array(teams: tuple[int, ...]) -> Counts:
     return np.array(teams, np.int64)
 
 
-@jit
+@jit_kernel
 def _gather(
-    army: Counts,
-    land: Counts,
-    won: Counts,
-    lost: Counts,
+    counts: Counts,
     alive: NDArray[np.uint16],
     teams: Counts,
     winners: int,
@@ -63,6 +60,7 @@ def _gather(
     changes: Numbers,
 ) -> None:
     players = teams.shape[0]
+    army, land, won, lost = counts[0], counts[1], counts[2], counts[3]
     for t in range(army.shape[0]):
         for p in range(players):
             for other in range(players):
