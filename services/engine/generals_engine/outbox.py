@@ -1,6 +1,7 @@
 """Where finished records go, and what happens while the broker does not take them.
 
-This is the one seam between playing and sending: a strategy for a broker that is away is another Outbox.
+This is the one seam between playing and sending: a strategy for a broker that is away is another Outbox. `block` is
+here; the others are in `outbox_dropping` and `outbox_spilling`, and `outbox_choice` makes the one that is asked for.
 """
 
 import time
@@ -11,13 +12,20 @@ from generals_runtime.metrics import EngineMetrics
 
 
 class Outbox(Protocol):
-    """Takes records in order; within a partition they reach the log in that order or not at all."""
+    """Takes records in order; within a partition they reach the log in that order or not at all.
+
+    A game's records reach it without a gap: once one is given up, so are all that follow.
+    """
 
     def put(self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int) -> None:
         """Take one record. May block, but not for ever: it raises NotNow to let the service's loop breathe."""
 
-    def pump(self) -> None:
-        """Serve delivery reports. Must not block."""
+    def pump(self, timeout_s: float = 0.0) -> None:
+        """Serve delivery reports and send on what waits. May block for `timeout_s`."""
+
+    @property
+    def unsent(self) -> int:
+        """Records that `close` would leave behind although the broker may be about to take them."""
 
     def close(self) -> int:
         """Deliver what was taken; how many records could not be."""
@@ -45,8 +53,12 @@ class BlockingOutbox:
             if waited > 0.01:
                 self._metrics.blocked_seconds.inc(waited)
 
-    def pump(self) -> None:
-        self._producer.poll()
+    def pump(self, timeout_s: float = 0.0) -> None:
+        self._producer.poll(timeout_s)
+
+    @property
+    def unsent(self) -> int:
+        return 0
 
     def close(self) -> int:
         return self._producer.close()

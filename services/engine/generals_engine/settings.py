@@ -10,6 +10,7 @@ from generals_engine.map_files import load_map
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import find_policy
 from generals_engine.rules import NEWEST_RULES, OLDEST_RULES
+from generals_engine.trained_settings import TrainedSettings
 from generals_runtime.settings import ServiceSettings
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
 
@@ -50,8 +51,24 @@ class EngineSettings(ServiceSettings):
     memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
     rules_version: int = Field(default=NEWEST_RULES, ge=OLDEST_RULES, le=NEWEST_RULES)
     split_percent: int = Field(default=10, ge=0, le=100, description="of random moves that send half")
+    trained: TrainedSettings = TrainedSettings()
     ticks_per_second: float | None = Field(default=None, gt=0, description="of all games together; none: full speed")
-    on_broker_away: Literal["block"] = Field(default="block", description="block: play stops until there is room")
+    on_broker_away: Literal["block", "drop_oldest", "drop_newest", "spill_to_disk"] = Field(
+        default="block",
+        description="block: play stops until there is room; drop_*: games are given up; spill_to_disk: to disk first",
+    )
+    away_after_s: float = Field(
+        default=3.0, gt=0, description="spill_to_disk: a record unacknowledged for so long means the broker is away"
+    )
+    away_queue_bytes: int = Field(
+        default=64 << 20, ge=1 << 20, description="drop_*: what waits in memory before something is dropped"
+    )
+    spill_dir: Path | None = Field(
+        default=None, description="spill_to_disk: this engine's own folder, kept over restarts"
+    )
+    spill_max_bytes: int = Field(
+        default=1 << 30, ge=1 << 20, description="spill_to_disk: room on disk; when it is full, play stops"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -59,6 +76,8 @@ class EngineSettings(ServiceSettings):
             raise ValueError(f"worker {self.worker} is not below workers {self.workers}; the first is 0")
         if self.teams is not None and len(self.teams) != self.players:
             raise ValueError(f"teams {self.teams} must have one number for each of {self.players} players")
+        if self.on_broker_away == "spill_to_disk" and self.spill_dir is None:
+            raise ValueError("on_broker_away spill_to_disk needs spill_dir, a folder that outlives the process")
         return self
 
     def play(self) -> PlaySettings:

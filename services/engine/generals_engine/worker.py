@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import structlog
 
 from generals_engine.games import GamePool, Played
-from generals_engine.outbox import BlockingOutbox, NotNow, Outbox
+from generals_engine.outbox import NotNow, Outbox
+from generals_engine.outbox_choice import open_outbox
 from generals_engine.partitions import partition_of
 from generals_engine.settings import EngineSettings
 from generals_runtime import metrics
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import OrderedProducer, TopicMissing, connect
+from generals_runtime.kafka import TopicMissing, connect
 from generals_runtime.service import Finished
 from generals_schemas.codec import encode_chunk, encode_game
 from generals_schemas.records import GameSummary, TransitionChunk
@@ -86,10 +87,9 @@ class EngineWorker:
 
     def start(self) -> None:
         """Find the topics, then set up all games (and compile the kernels, once a machine)."""
-        if self._outbox is None:
-            producer = OrderedProducer(self._settings.kafka, client_id="generals-engine")
-            self._outbox = BlockingOutbox(producer, self._metrics.engine)
         self._partitions = self._count_partitions()
+        if self._outbox is None:
+            self._outbox = open_outbox(self._settings, self._partitions, self._metrics.engine)
         self._pool = GamePool(self._play, self._now_ms)
         self._metrics.engine.games_running.set(self._pool.running)
         self._metrics.engine.games_started.inc(self._pool.started)
@@ -105,8 +105,9 @@ class EngineWorker:
             self._advance()
             if not self._send_waiting() or time.monotonic() >= until:
                 break
-        self._box.pump()
-        if self._games.running == 0 and not self._waiting:
+        finished = self._games.running == 0 and not self._waiting
+        self._box.pump(min(timeout_s, _PLAY_S) if finished and self._box.unsent else 0.0)
+        if finished and not self._box.unsent:
             raise Finished(f"played {self._games.started} games")
 
     def stop(self) -> None:

@@ -169,6 +169,10 @@ class EngineMetrics:
         )
         # strategy: drop_oldest, drop_newest. Each chunk counted here is missing from the log.
         self.drops = Counter("generals_dropped_chunks", "Chunks given up", ["strategy"], registry=registry)
+        # The summaries of games whose chunks were given up.
+        self.dropped_summaries = Counter(
+            "generals_dropped_summaries", "Game summaries given up", ["strategy"], registry=registry
+        )
         self.spilled = Counter("generals_spilled_chunks", "Chunks written to disk first", registry=registry)
         self.spill_bytes = Gauge("generals_spill_bytes", "Bytes on disk that wait for Kafka", registry=registry)
         self.blocked_seconds = Counter(

@@ -1,0 +1,80 @@
+"""Kafka's log as a spill needs it: where partitions end, which topics they are, and what lies behind an offset."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from generals_engine.spill_frames import Spot
+from generals_engine.spill_recovery import Found
+from generals_runtime.kafka import KafkaUnavailable, make_consumer
+from generals_runtime.settings import KafkaSettings
+
+_ASK_S = 0.5
+_REST_S = 2.0
+_RECORDS = 500
+
+
+class KafkaLog:
+    """A LogReader. After the broker did not answer it is not asked again for two seconds: play goes on meanwhile."""
+
+    def __init__(self, kafka: KafkaSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._consumer: Consumer = make_consumer(
+            kafka,
+            group_id="generals-engine-spill",
+            client_id="generals-engine-spill",
+            overrides={"enable.partition.eof": True},
+        )
+        self._clock = clock
+        self._rest_until = clock()
+        self._positions: dict[Spot, int] = {}
+
+    def ends(self, spots: Iterable[Spot]) -> dict[Spot, int]:
+        """Where each partition ends now. Raises KafkaUnavailable."""
+        ends = {}
+        for spot in spots:
+            span = self._ask(spot, 10.0)
+            if span is None:
+                raise KafkaUnavailable(f"Kafka did not say where {spot[0]}[{spot[1]}] ends")
+            ends[spot] = span[1]
+        return ends
+
+    def span(self, spot: Spot) -> tuple[int, int] | None:
+        if self._clock() < self._rest_until:
+            return None
+        span = self._ask(spot, _ASK_S)
+        if span is None:
+            self._rest_until = self._clock() + _REST_S
+        return span
+
+    def seek(self, starts: Mapping[Spot, int]) -> None:
+        self._positions = dict(starts)
+        self._consumer.assign([TopicPartition(*spot, offset) for spot, offset in starts.items()])
+
+    def read(self, timeout_s: float) -> list[Found]:
+        """Raises KafkaUnavailable: the broker refuses to give what it must have."""
+        found = []
+        for message in self._consumer.consume(_RECORDS, timeout_s):
+            spot = message.topic() or "", message.partition() or 0
+            offset, error = message.offset() or 0, message.error()
+            if error is None:
+                found.append(Found(spot, offset, message.key() or b"", message.value() or b""))
+                self._positions[spot] = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._positions[spot] = max(self._positions[spot], offset)
+            elif not error.retriable() and error.code() == KafkaError._AUTO_OFFSET_RESET:
+                raise KafkaUnavailable(f"{spot[0]}[{spot[1]}] cannot be read: {error.str()}")
+        return found
+
+    def position(self, spot: Spot) -> int:
+        return self._positions[spot]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _ask(self, spot: Spot, timeout_s: float) -> tuple[int, int] | None:
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*spot), timeout=timeout_s)
+        except KafkaException:
+            return None
+        return low, high
