@@ -24,9 +24,10 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_engine.policies.rows import FRONT_ROWS, REACHED_ROWS, has, mark_front, mark_team, spread
-from generals_engine.rng import draw
+from generals_engine.policies.rows import FRONT_ROWS, NONE, ONE, REACHED_ROWS, has, mark_front, mark_team, spread
+from generals_engine.rng import draw, scaled
 from generals_schemas.jit import jit_kernel
+from generals_schemas.unaligned import trailing_zeros
 
 _LOW = np.uint64(3)
 _RANK = 1 << 32
@@ -36,25 +37,35 @@ _RANK = 1 << 32
 @jit_kernel
 def expander(game: Game, bits: Bits, player: int) -> int:
     """The best capture, or a step towards the border, or a pass."""
-    turn = int(np.int64(draw(bits, STREAM + player) & _LOW))
-    best = best_capture(game, player, turn)
+    mark_team(game, bits, player)
+    if not mark_front(game, bits, player):
+        return 8 * game[AREA]
+    word = draw(bits, STREAM + player)
+    turn = int(np.int64(word & _LOW))
+    best = best_capture(game, bits, player, turn, scaled(word, game[HEIGHT]))
     return best if best >= 0 else march(game, bits, player, turn)
 
 
 @jit_kernel
-def best_capture(game: Game, player: int, turn: int) -> int:
-    """The action of the best capture, or -1. `turn` is the direction that wins ties."""
+def best_capture(game: Game, bits: Bits, player: int, turn: int, first_row: int) -> int:
+    """The action of the best capture from FRONT_ROWS, or -1. Ties go to direction `turn` and the first row."""
     best, action = 0, -1
-    for i in range(game[MOVABLE_COUNT + player]):
-        tile = game[MOVABLE + player * LIST + i]
-        army = game[ARMIES + tile]
-        exits = game[EXITS + tile]
-        for step in range(4):
-            direction = (step + turn) & 3
-            if exits >> direction & 1:
-                worth = capture_worth(game, player, neighbour(game, tile, direction), army)
-                if worth > best:
-                    best, action = worth, int(tile) * 4 + direction
+    width, height = game[WIDTH], game[HEIGHT]
+    for i in range(height):
+        y = first_row + i if first_row + i < height else first_row + i - height
+        row = bits[FRONT_ROWS + y]
+        while row != NONE:
+            tile = y * width + trailing_zeros(row)
+            row &= row - ONE
+            army = game[ARMIES + tile]
+            if army <= 1:
+                continue
+            for step in range(4):
+                direction = (step + turn) & 3
+                if game[EXITS + tile] >> direction & 1:
+                    worth = capture_worth(game, player, neighbour(game, tile, direction), army)
+                    if worth > best:
+                        best, action = worth, tile * 4 + direction
     return action
 
 
@@ -75,10 +86,10 @@ def capture_worth(game: Game, player: int, target: int, army: int) -> int:
 
 @jit_kernel
 def march(game: Game, bits: Bits, player: int, turn: int) -> int:
-    """The largest army that borders on nothing takes a step towards the player's nearest tile that does."""
-    mark_team(game, bits, player)
-    if not mark_front(game, bits, player):
-        return 8 * game[AREA]
+    """The largest army that borders on nothing takes a step towards the player's nearest tile that does.
+
+    TEAM_ROWS and FRONT_ROWS are marked.
+    """
     source = _largest_idle(game, bits, player)
     if source < 0:
         return 8 * game[AREA]
