@@ -33,20 +33,31 @@ def expand(
     height: int,
     params: Mapping[str, float] | None = None,
     planes: Sequence[str] | None = None,
+    out: NDArray[np.float32] | None = None,
     compiled: bool = COMPILED,
 ) -> NDArray[Any]:
     """The encoding's tensor `[N, C, H, W]` of the packed rows `rows`.
 
     armies: `[M, HW]`.  bits: `[M, planes, B]`.  scalars: `[M, S]`.  rows: `[N]` indices into M.
     planes: names of the stored planes, the encoding's own if None.
+    out: `[N, C, H, W]` float32 to write to (memory that is used again costs no page faults); else a new array.
+
+    Raises:
+        ValueError: `out` has another shape or type, or is not contiguous.
     """
     names = tuple(planes) if planes is not None else encoding.planes
     scale = np.float32(encoding.with_params(params or {}).get("army_scale", 1.0))
-    out = np.empty((len(rows), len(encoding.channels), width * height), np.float32)
+    shape = (len(rows), len(encoding.channels), height, width)
+    made = np.empty(shape, np.float32) if out is None else _checked(out, shape)
     make = _expand_compiled if compiled else _expand_numpy
-    make(encoding, names, armies, bits, scalars, rows, scale, out)
-    shaped = out.reshape(len(rows), len(encoding.channels), height, width)
-    return shaped if encoding.dtype == "float32" else shaped.astype(np.float16)
+    make(encoding, names, armies, bits, scalars, rows, scale, made.reshape(*shape[:2], width * height))
+    return made if encoding.dtype == "float32" else made.astype(np.float16)
+
+
+def _checked(out: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(f"out is {out.dtype} {out.shape}, must be contiguous float32 {shape}")
+    return out
 
 
 def legal_actions(
@@ -66,7 +77,7 @@ def legal_actions(
     """
     mine = bits[:, planes.index("mine" if "mine" in planes else "own")]
     mountain = bits[:, planes.index("mountain")]
-    out = np.zeros((len(rows), num_actions(width, height)), np.bool_)
+    out = np.empty((len(rows), num_actions(width, height)), np.bool_)
     if compiled:
         kernels.legal_actions(armies, mine, mountain, rows, width, height, out)
     else:

@@ -111,3 +111,19 @@ def test_an_action_index_goes_to_a_move_and_back() -> None:
     assert encode(Move(4, 3, RIGHT, True), 5, 4) == 8 * 20 - 1
     with pytest.raises(ValueError, match="outside 0 … 160"):
         decode(161, 5, 4)
+
+
+def test_a_buffer_given_is_filled_and_a_wrong_one_is_refused(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    armies, bits = random_rows(rng, 4, 9, 8)
+    arguments = {
+        "armies": armies, "bits": bits, "scalars": np.zeros((4, 0), np.float32),
+        "rows": np.arange(4), "width": 9, "height": 8,
+    }  # fmt: skip
+    buffer = np.full((4, 9, 8, 9), 7, np.float32)
+    made = expand(get_encoding("nine_planes"), **arguments, out=buffer)  # type: ignore[arg-type] # one dict for both
+    assert made is buffer
+    np.testing.assert_array_equal(made, expand(get_encoding("nine_planes"), **arguments))  # type: ignore[arg-type] # as above
+    for wrong in (buffer[:3], buffer.astype(np.float64), np.zeros((4, 9, 9, 8), np.float32)):
+        with pytest.raises(ValueError, match=r"must be contiguous float32 \(4, 9, 8, 9\)"):
+            expand(get_encoding("nine_planes"), **arguments, out=wrong)  # type: ignore[arg-type] # as above
