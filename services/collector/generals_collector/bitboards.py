@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from collector_process import CollectorProcess, read_until
+from collector_process import CollectorProcess, read_until, wait_until
 from confluent_kafka import Message
 from mutations import mutate, originals, seal
 from numpy.random import Generator, default_rng
@@ -184,7 +184,7 @@ def accounted(kafka: KafkaSettings, topic: str, count: int) -> dict[tuple[int, i
         looked = len(found)
         return len(seen) == count
 
-    read_until(kafka, topic, all_there, 60 + count / 500)
+    read_until(kafka, topic, all_there, 60 + count / 100)
     return seen
 
 
@@ -222,3 +222,31 @@ def test_missing_topics_are_named(kafka: str, tmp_path: Path) -> None:
     with CollectorProcess(kafka, "nothing-here.", tmp_path / "log") as collector:
         assert collector.wait() == 1
     assert "topic nothing-here.generals.transitions does not exist" in collector.text()
+
+
+@pytest.mark.partitions(1)
+def test_a_changed_configuration_is_applied_between_chunks_and_a_wrong_one_refused(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics, config = topics_for_test, tmp_path / "generals.yaml"
+    chunks = small_chunks(default_rng(seed), 3)
+    before = "collector: {reload_every_s: 0.1, reward_params: {army_advantage: 0.5}}\n"
+    config.write_text(before)
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log", {"GENERALS_CONFIG": str(config)}) as collector:
+        produce(kafka_settings, topics.transitions, [encode_chunk(chunks[0])], 1)
+        collected(kafka_settings, topics.experiences, 1)
+        config.write_text("collector: {reload_every_s: 0.1, reward_params: {army_advantage: lots}}\n")
+        wait_until(lambda: "new configuration refused; the old one stays" in collector.text(), 20, "the refusal")
+        produce(kafka_settings, topics.transitions, [encode_chunk(chunks[1])], 1)
+        collected(kafka_settings, topics.experiences, 2)
+        config.write_text(before.replace("0.5", "0.25"))
+        wait_until(lambda: "new configuration applied" in collector.text(), 20, "the new configuration")
+        produce(kafka_settings, topics.transitions, [encode_chunk(chunks[2])], 1)
+        messages = collected(kafka_settings, topics.experiences, 3)
+        collector.send(signal.SIGTERM)
+        assert collector.wait() == 0, collector.text()
+    batches = [decode_batch(message.value() or b"") for message in messages]
+    weights = {batch.source.offset: batch.reward_params["army_advantage"] for batch in batches}
+    assert weights == {0: 0.5, 1: 0.5, 2: 0.25}
+    versions = [{batch.config_version for batch in batches if batch.source.offset == offset} for offset in range(3)]
+    assert versions[0] == versions[1] != versions[2]
