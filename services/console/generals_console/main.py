@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from generals_console.commands import archive, bench, config, dead_letter, games, inspect, pipeline, rules, topics
+from generals_console.commands import (
+    archive,
+    bench,
+    config,
+    dead_letter,
+    games,
+    inspect,
+    learning,
+    pipeline,
+    rules,
+    topics,
+)
 from generals_console.terminal import err
 from generals_runtime.errors import OperatorError
 from generals_runtime.settings import SettingsError
@@ -24,6 +35,7 @@ pipeline.register(app)
 games.register(app)
 inspect.register(app)
 bench.register(app)
+learning.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(archive.app, name="archive")
 app.add_typer(dead_letter.app, name="dead-letter")

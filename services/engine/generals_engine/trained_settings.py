@@ -13,7 +13,8 @@ class TrainedSettings(SettingsGroup):
     explore_from: float = Field(default=0.0, ge=0, le=1, description="share of random moves at the first version")
     explore_steps: int = Field(default=2000, ge=1, description="updates until it has fallen to the floor")
     explore_floor: float = Field(default=0.0, ge=0, le=1)
-    past_versions: int = Field(default=8, ge=1, description="of `past`: how many of the last versions play")
+    past_versions: int = Field(default=8, ge=1, description="of `past`: how many older versions play")
+    past_every: int = Field(default=1, ge=1, description="of `past`: only each so-manieth version, counted back")
 
     def exploration(self, version: int, trainer_steps: int) -> float:
         """The share of random moves of a version."""

@@ -19,7 +19,8 @@ def newest() -> NewestPolicy:
 def past() -> PastPolicy:
     """Its last versions, one for each game."""
     settings = load(EngineSettings)
-    return PastPolicy(settings.trained.name, _watcher().versions, seed=_seed(settings) + 1)
+    watcher, every = _watcher(), settings.trained.past_every
+    return PastPolicy(settings.trained.name, lambda: watcher.versions()[::-every][::-1], seed=_seed(settings) + 1)
 
 
 def _seed(settings: EngineSettings) -> int:
@@ -30,6 +31,8 @@ def _seed(settings: EngineSettings) -> int:
 def _watcher() -> PolicyWatcher:
     """One for both: a process loads each version once."""
     settings = load(EngineSettings)
-    watcher = PolicyWatcher(settings.kafka, settings.trained.name, keep=settings.trained.past_versions)
+    watcher = PolicyWatcher(
+        settings.kafka, settings.trained.name, keep=settings.trained.past_versions * settings.trained.past_every
+    )
     watcher.wait(WAIT_S)
     return watcher

@@ -1,0 +1,175 @@
+"""`generals learn`: an agent learns from nothing through the whole pipeline, then plays its matches.
+
+Broker, engines, collector and trainer are the real services, as processes of their own. Three engines play at chosen
+rates, which makes the mix of opponents: the expander, random moves, and the agent's own past. The recipe and what was
+tried for it is in docs/experiments.md.
+"""
+
+import json
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from generals_console.processes import Children
+from generals_console.stopping import StopFlag
+from generals_runtime.broker import EmbeddedBroker
+from generals_runtime.errors import OperatorError
+from generals_runtime.kafka import ensure_topics
+from generals_runtime.published_policies import fetch_policy, read_policies
+from generals_runtime.settings import KafkaSettings
+
+POLICY = "dqn"
+LATEST = Path("runs/learn/latest.onnx")
+PARTITIONS = 2
+PROGRESS_S = 15.0
+LOOK_S = 0.5
+LEARNER, PAST = "generals_engine.trained:newest", "generals_engine.trained:past"
+OPPONENTS = {"expander": 0.5, "random": 0.2, "past": 0.3}
+"""Shares of the ticks played."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnOptions:
+    """What a person may choose."""
+
+    minutes: float = 20.0
+    updates: int = 12_000
+    size: int = 8
+    seed: int = 0
+    ticks_per_second: float = 1300.0
+    run_dir: Path = Path("runs/learn")
+
+
+def run_learn(options: LearnOptions, stop: StopFlag, say: Any) -> Path:
+    """Learn for so many minutes or updates, whichever ends first. Returns the newest policy's file.
+
+    Raises:
+        Stopped: `stop` was set.
+        ServiceDied, BrokerError: told with the end of the log.
+        OperatorError: nothing was published.
+    """
+    run_dir = options.run_dir.resolve()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        say("starting Apache Kafka 4.3.0 (KRaft, one node)")
+        broker = stack.enter_context(EmbeddedBroker(run_dir / "kafka"))
+        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        ensure_topics(kafka, kafka.topics().with_partitions(PARTITIONS))
+        config = run_dir / "learn.yaml"
+        config.write_text(yaml.safe_dump(configuration(options, run_dir, kafka), sort_keys=False))
+        children = stack.enter_context(Children(run_dir / "logs", {"GENERALS_CONFIG": str(config)}))
+        children.start("collector", "generals_collector", {})
+        children.start("trainer", "generals_trainer", {})
+        for number, (opponent, share) in enumerate(OPPONENTS.items()):
+            children.start(f"engine-{opponent}", "generals_engine", engine_variables(options, number, opponent, share))
+        _watch(options, run_dir, children, stop, say)
+        children.stop(*(f"engine-{opponent}" for opponent in OPPONENTS), timeout_s=15.0)
+        children.stop("trainer", "collector", timeout_s=30.0)
+        newest = read_policies(kafka).newest(POLICY)
+        if newest is None:
+            raise OperatorError(f"no policy was published; see {run_dir / 'logs'}")
+        policy = run_dir / f"{newest.name}@{newest.version}.onnx"
+        policy.write_bytes(fetch_policy(newest))
+    LATEST.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(policy, LATEST)
+    return policy
+
+
+def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) -> dict[str, Any]:
+    """The one YAML of all services."""
+    return {
+        "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+        "observability": {"log_format": "json"},
+        "engine": {
+            "width": options.size,
+            "height": options.size,
+            "tick_limit": 250,
+            "chunk_ticks": 32,
+            "memory": True,
+            "split_percent": 0,
+            "seed": options.seed,
+            "workers": len(OPPONENTS),
+            "trained": {
+                "name": POLICY,
+                "untrained": 0.9,
+                "explore_from": 0.5,
+                "explore_steps": 1900,
+                "explore_floor": 0.02,
+                "past_versions": 8,
+                "past_every": 4,
+            },
+        },
+        "collector": {
+            "encoding": "memory",
+            "reward": "outcome+potential",
+            "reward_params": {"potential.end": 0.5},
+        },
+        "trainer": {
+            "run_dir": str(run_dir / "trainer"),
+            "policy": POLICY,
+            "seed": options.seed,
+            "learn_from": [POLICY],
+            "samples_per_insert": None,
+            "max_steps": options.updates,
+            "publish_every_s": 11.0,
+            "checkpoint_every_s": 60.0,
+            "log_every_s": 5.0,
+            "replay": {"capacity": 330_000, "alpha": 0.0, "n_step": 7, "gamma": 0.99, "warmup": 5_000},
+            "learner": {"steps": options.updates, "split_moves": False},
+        },
+    }
+
+
+def engine_variables(options: LearnOptions, number: int, opponent: str, share: float) -> dict[str, str]:
+    """What this engine plays, beyond what all play."""
+    rival = PAST if opponent == "past" else opponent
+    return {
+        "GENERALS_ENGINE__WORKER": str(number),
+        "GENERALS_ENGINE__POLICIES": json.dumps([LEARNER, rival]),
+        "GENERALS_ENGINE__GAMES": str(max(8, round(128 * share))),
+        "GENERALS_ENGINE__TICKS_PER_SECOND": str(round(options.ticks_per_second * share, 1)),
+    }
+
+
+def _watch(options: LearnOptions, run_dir: Path, children: Children, stop: StopFlag, say: Any) -> None:
+    """Say how it goes until the updates are made or the time is over."""
+    begun = said = time.monotonic()
+    while time.monotonic() - begun < 60 * options.minutes:
+        status = read_status(run_dir / "trainer")
+        if status.get("trainer_steps", 0) >= options.updates:
+            return
+        children.check()
+        if time.monotonic() - said >= PROGRESS_S:
+            said = time.monotonic()
+            say(progress_line((said - begun) / 60, status))
+        stop.wait(LOOK_S)
+
+
+def read_status(trainer_dir: Path) -> dict[str, Any]:
+    """The trainer's last report; empty before the first."""
+    try:
+        found: dict[str, Any] = json.loads((trainer_dir / "status.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def progress_line(minutes: float, status: dict[str, Any]) -> str:
+    """One line for a person."""
+    if not status:
+        return f"{minutes:5.1f} min · the services are starting"
+    parts = [
+        f"{minutes:5.1f} min",
+        f"{status['trainer_steps']:,} updates ({status['steps_per_s']:.1f}/s)",
+        f"{status['experiences_inserted']:,} experiences ({status['inserts_per_s']:.0f}/s)",
+        f"version {status['policy_version']}",
+    ]
+    for name, label in (("loss", "loss"), ("mean_return", "return"), ("staleness_p99", "staleness p99")):
+        if status.get(name) is not None:
+            parts.append(f"{label} {status[name]:.3g}")
+    return " · ".join(parts)
