@@ -18,6 +18,7 @@ from generals_engine.outbox import NotNow, Outbox
 from generals_engine.outbox_choice import open_outbox
 from generals_engine.partitions import partition_of
 from generals_engine.settings import EngineSettings
+from generals_engine.timing import timed
 from generals_runtime import metrics
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import TopicMissing, connect
@@ -78,6 +79,7 @@ class EngineWorker:
             raise CannotPlay(str(error)) from error
         self._topics = settings.kafka.topics()
         self._metrics = observed or metrics.default()
+        self._play = timed(self._play, self._metrics.engine)
         self._now_ms = now_ms
         self._outbox = outbox
         self._partitions: dict[str, int] = {}
@@ -94,6 +96,7 @@ class EngineWorker:
         self._metrics.engine.games_running.set(self._pool.running)
         self._metrics.engine.games_started.inc(self._pool.started)
         play = self._play
+        self._metrics.engine.game_memory.set(sum(array.nbytes for array in self._pool.state) / play.games)
         _log.info("playing", run=play.run, worker=play.worker, seed=play.seed, games=play.games, players=play.players)
 
     def run_once(self, timeout_s: float) -> None:

@@ -1,0 +1,44 @@
+"""How long policies outside the kernel take to answer, measured around them: neither they nor games have a clock."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generals_engine.play_settings import PlaySettings
+from generals_engine.policies.protocol import BatchPolicy, Observations
+from generals_runtime.metrics import EngineMetrics, policy_label
+from generals_schemas.records import PolicyRef
+
+
+class TimedPolicy:
+    """A policy whose answers are timed. One call answers many observations: each waited for all of it."""
+
+    def __init__(self, policy: BatchPolicy, observed: EngineMetrics) -> None:
+        self._policy = policy
+        self._seconds = observed.action_seconds
+
+    @property
+    def ref(self) -> PolicyRef:
+        return self._policy.ref
+
+    def act(self, observations: Observations) -> NDArray[np.int32]:
+        begun = time.perf_counter()
+        try:
+            return self._policy.act(observations)
+        finally:
+            self._seconds.labels(policy_label(self.ref.name)).observe(time.perf_counter() - begun)
+
+
+def timed(play: PlaySettings, observed: EngineMetrics) -> PlaySettings:
+    """The same play, its batch policies timed. One that sits in two seats is still one, and asked once for both."""
+    wrapped: dict[int, TimedPolicy] = {}
+    policies = []
+    for policy in play.policies:
+        if policy.batch is not None:
+            batch = wrapped.setdefault(id(policy.batch), TimedPolicy(policy.batch, observed))
+            policies.append(replace(policy, batch=batch))
+        else:
+            policies.append(policy)
+    return replace(play, policies=tuple(policies))
