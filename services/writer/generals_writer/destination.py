@@ -30,30 +30,18 @@ from generals_writer.errors import LogExpired
 from generals_writer.index import add_to_indices
 from generals_writer.kafka_log import KafkaLog, bounds, check_within, to_record
 from generals_writer.layout import LogPartition
+from generals_writer.observer import Observer
+from generals_writer.pause import Pause
 from generals_writer.publisher import Published, Publisher
 from generals_writer.segments import OpenSegment, to_relieve
 from generals_writer.settings import Destination, WriterSettings
 
 FETCH_RECORDS = 1000
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
+WORK_S = 20.0
+"""After so long the group is polled again, whatever is left to do: who does not poll for five minutes is put out."""
 SESSION_MS = 10_000
 """After a crash the group waits this long for the dead member. Heartbeats come from a thread of librdkafka's own."""
 R = TypeVar("R")
-
-
-@dataclass(slots=True)
-class Pause:
-    """A store that fails: since when, why, and when to try again."""
-
-    until: float = 0.0
-    attempts: int = 0
-    why: str = ""
-
-    def lengthen(self, why: str, now: float, jitter: float) -> float:
-        """Seconds to wait: doubling, up to a minute, between half and whole of it at random."""
-        wait = float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self.attempts)) * (0.5 + 0.5 * jitter)
-        self.attempts, self.why, self.until = self.attempts + 1, why, now + wait
-        return wait
 
 
 @dataclass(slots=True)
@@ -82,12 +70,13 @@ class DestinationWriter:
         self._destination = destination
         self._topic = settings.kafka.topics().experiences.name
         self._group = f"{settings.group_prefix}-{destination.name}"
-        self._observed, self._runtime = observed, runtime
+        self._observer = Observer(destination.name, self._topic, self._group, observed, runtime)
         self._clock = clock
         self._log = structlog.get_logger("generals_writer").bind(destination=destination.name)
         self._mine = _Partitions()
         self._pause = Pause()
         self._assigned = self._paused = self._proven = False
+        self.last_progress = clock()
         self._store: ObjectStore
         self._consumer: Consumer
         self._topic_id = ""
@@ -116,7 +105,8 @@ class DestinationWriter:
 
     def run_once(self, timeout_s: float) -> None:
         """Fetch, and store what is due. Raises OperatorError for what waiting cannot mend."""
-        failing = self._clock() < self._pause.until
+        self.last_progress = self._clock()
+        failing = self.last_progress < self._pause.until
         for message in self._consumer.consume(FETCH_RECORDS, timeout_s):
             self._take(message)
         if failing:
@@ -154,17 +144,22 @@ class DestinationWriter:
 
     def _work(self) -> None:
         self._publish_waiting()
-        if self._mine.unsettled:
-            self._settle_all()
         now = self._clock()
-        for number in list(self._mine.segments):
-            while reason := self._mine.segments[number].due(self._settings.rotation, now):
-                self._close_segment(number, reason)
+        if self._mine.unsettled:
+            self._settle_some(now + WORK_S)
+        self._close_due(now, now + WORK_S)
         relieved = to_relieve(self._mine.segments, self._settings.buffer_bytes)
         while relieved is not None:
             self._close_segment(relieved, "buffer_bytes")
             relieved = to_relieve(self._mine.segments, self._settings.buffer_bytes)
         self._report()
+
+    def _close_due(self, now: float, until: float) -> None:
+        for number in list(self._mine.segments):
+            while reason := self._mine.segments[number].due(self._settings.rotation, now):
+                self._close_segment(number, reason)
+                if self._clock() > until:
+                    return
 
     def _guarded(self, work: Callable[[], None]) -> bool:
         """Do work with the store; if that fails in a way that may pass, pause. Whether it was done."""
@@ -185,7 +180,7 @@ class DestinationWriter:
 
     def _fail(self, error: StoreError) -> None:
         reason = {StoreUnavailable: "unavailable", StoreFull: "full"}.get(type(error), "refused")
-        self._observed.retries.labels(self.name, reason).inc()
+        self._observer.retried(reason)
         wait = self._pause.lengthen(str(error), self._clock(), random.random())
         self._log.error(str(error), try_again_in_s=round(wait, 1), attempts=self._pause.attempts)
         if not self._paused:
@@ -202,8 +197,7 @@ class DestinationWriter:
         if segment is None or record.offset < segment.end:  # fetched before a rebalance or a new position
             return
         segment.add(record, self._clock())
-        self._runtime.records_consumed.labels(self._topic).inc()
-        self._runtime.bytes_consumed.labels(self._topic).inc(len(record.value))
+        self._observer.consumed(len(record.value))
 
     def _check(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -225,8 +219,10 @@ class DestinationWriter:
         self._assigned = False
         self._log.info("revoked", partitions=sorted(partition.partition for partition in partitions))
 
-    def _settle_all(self) -> None:
+    def _settle_some(self, until: float) -> None:
         for number in sorted(self._mine.unsettled):
+            if self._clock() > until:
+                break
             cursor = self._run(self._publisher(number).settle())
             self._mine.segments[number] = OpenSegment(self._within_log(number, cursor))
             self._mine.unsettled.discard(number)
@@ -267,33 +263,16 @@ class DestinationWriter:
         self._publish(number, built)
 
     def _publish(self, number: int, built: Built) -> None:
-        started = self._clock()
         published = self._run(self._publisher(number).publish(built))
-        self._observed.write_seconds.labels(self.name).observe(self._clock() - started)
         self._mine.waiting = None
         self._proven = True
         segment = self._mine.segments[number]
         self._mine.segments[number] = segment.next(published.cursor)
         if published.outcome == "foreign":
             self._log.warning("another writer was faster", partition=number, writer=published.claim.writer)
-        self._count(published)
+        self._observer.published(published)
         self._commit(number, published.cursor)
         self._index(published)
-
-    def _count(self, published: Published) -> None:
-        claim, name = published.claim, self.name
-        self._observed.claims.labels(name, published.outcome).inc()
-        self._observed.experiences.labels(name).inc(claim.counts.rows)
-        self._observed.objects.labels(name).inc(len(published.stored))
-        self._observed.bytes.labels(name).inc(sum(stored.bytes for stored in published.stored))
-        self._runtime.repeats.labels(self._topic).inc(claim.counts.repeats)
-        self._runtime.losses.labels(self._topic).inc(claim.counts.lost + claim.counts.expired)
-        say = self._log.error if claim.counts.lost or claim.counts.unreadable else self._log.info
-        say(
-            "archived", partition=claim.partition, first=claim.first, end=claim.end, rows=claim.counts.rows,
-            objects=len(claim.objects), rejected=claim.counts.rejected, repeats=claim.counts.repeats,
-            lost=claim.counts.lost, unreadable=claim.counts.unreadable,
-        )  # fmt: skip
 
     def _commit(self, number: int, cursor: Cursor) -> None:
         """A hint for whoever looks at lag; a writer that lost the partition meanwhile may fail here."""
@@ -312,13 +291,10 @@ class DestinationWriter:
             self._log.warning("an index was not brought up to date", reason=str(error))
 
     def _report(self) -> None:
-        segments = self._mine.segments.values()
-        self._observed.buffered_bytes.set(sum(segment.size_bytes for segment in segments))
-        self._observed.open_hours.set(sum(len(segment.hours) for segment in segments))
+        self._observer.buffered(self._mine.segments)
         for number, segment in self._mine.segments.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
-            lag = max(0, high - segment.before.offset)
-            self._runtime.consumer_lag.labels(self._topic, str(number), self._group).set(lag)
+            self._observer.lag(number, max(0, high - segment.before.offset))
 
     def _publisher(self, number: int) -> Publisher:
         return Publisher(self._store, self._log_reader, self._origin(number))
@@ -330,9 +306,15 @@ class DestinationWriter:
         return [TopicPartition(self._topic, number) for number in self._mine.segments]
 
     def _run(self, steps: Generator[str, None, R]) -> R:
+        doing = ""
         while True:
+            self.last_progress = begun = self._clock()
             try:
-                self._log.debug("next", step=next(steps))
+                step = next(steps)
             except StopIteration as done:
                 result: R = done.value
                 return result
+            if doing.startswith("store "):
+                self._observer.wrote(self._clock() - begun)
+            doing = step
+            self._log.debug("next", step=step)

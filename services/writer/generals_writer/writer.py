@@ -27,13 +27,11 @@ class _Lane(threading.Thread):
         self.writer = writer
         self.stopping = threading.Event()
         self.failure: Exception | None = None
-        self.last_beat = time.monotonic()
 
     def run(self) -> None:
         try:
             while not self.stopping.is_set():
                 self.writer.run_once(ONCE_S)
-                self.last_beat = time.monotonic()
             self.writer.stop()
         except Exception as error:  # handed to the service's own thread, which raises it
             self.failure = error
@@ -62,7 +60,7 @@ class WriterService:
         self._raise_failures()
         limit = self._settings.observability.stall_after_s
         for lane in self._lanes:
-            idle = time.monotonic() - lane.last_beat
+            idle = time.monotonic() - lane.writer.last_progress
             if idle > limit:
                 raise OperatorError(f"destination {lane.writer.name} made no progress for {idle:.0f} s")
 

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ class Archive:
     """A whole archive of a made-up log."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         rng = default_rng(seed)
         self.log, self.expected = made_up_log(rng, chunks=30)
         self.store = MemoryStore()
@@ -50,9 +52,16 @@ class Archive:
         return sum(pq.ParquetFile(io.BytesIO(data)).metadata.num_rows for data in files)
 
 
+_made: list[Archive] = []
+
+
 @pytest.fixture
 def whole(seed: int) -> Archive:
-    return Archive(seed)
+    """A copy of one archive, made by the first test that asks."""
+    if not _made:
+        _made.append(Archive(seed))
+    print(f"GENERALS_TEST_SEED={_made[0].seed} makes this archive")  # noqa: T201 - shown if the test fails
+    return deepcopy(_made[0])
 
 
 def records(batches: Sequence[ExperienceBatch]) -> list[bytes]:
