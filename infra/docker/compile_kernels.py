@@ -21,22 +21,24 @@ ADVANCES = 400
 
 
 def engine() -> None:
-    """Games of two and of four players to their end, on every policy that runs in the kernel."""
+    """Games of two and of four players, on every policy of the kernel, and with one that is asked tick by tick."""
+    from dataclasses import replace
+
     from generals_engine.games import GamePool
+    from generals_engine.policies import Policy, codes
     from generals_engine.policies.registry import HEURISTICS
     from generals_engine.settings import EngineSettings
+    from generals_engine.trained.playing import NewestPolicy
+    from generals_engine.trained_settings import TrainedSettings
 
-    for players, memory in ((2, False), (4, True)):
+    asked = Policy("newest", codes.EXTERNAL, NewestPolicy(TrainedSettings(), lambda: None, seed=0))
+    for players, memory, others in ((2, False, ()), (4, True, ()), (2, False, (asked,))):
         settings = EngineSettings(
-            seed=1,
-            games=8,
-            players=players,
-            policies=tuple(HEURISTICS),
-            assignment="pool",
-            tick_limit=300,
-            memory=memory,
-        )
-        pool = GamePool(settings.play(), lambda: 0)
+            seed=1, games=8, players=players, policies=tuple(HEURISTICS), assignment="pool",
+            tick_limit=300, memory=memory,
+        )  # fmt: skip
+        play = settings.play()
+        pool = GamePool(replace(play, policies=(*play.policies, *others)), lambda: 0)
         for _ in range(ADVANCES // players):
             for played in pool.advance():
                 if played.chunk is not None:

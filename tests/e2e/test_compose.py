@@ -67,7 +67,7 @@ def audit_is_clean(stack: Stack) -> bool:
 
 
 def test_it_comes_up_and_every_stage_works(stack: Stack) -> None:
-    until("experiences in the archive", lambda: stack.audit()["experiences_archived"] > 20_000, within_s=240)
+    until("experiences in the archive", lambda: stack.audit()["experiences_archived"] > 10_000, within_s=240)
     until("learner steps", lambda: stack.number("sum(generals_trainer_steps_total)") > 50, within_s=240)
     report = stack.audit()
     say(json.dumps({key: value for key, value in report.items() if key != "details"}))
