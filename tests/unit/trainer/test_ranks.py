@@ -81,9 +81,14 @@ def test_gradients_of_two_ranks_are_those_of_one_big_batch(make_batch: Any, tmp_
         subprocess.Popen([sys.executable, "-c", script], env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE)
         for rank in range(2)
     ]
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=150)
+            assert process.returncode == 0, errors.decode()
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
     sample = make_sample(make_batch)
     alone = DoubleDQN(sample.layout, SETTINGS, device=CPU, seed=3)
     alone.learn(sample)
