@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +63,15 @@ class Children:
 
     def start(self, name: str, module: str, environment: Mapping[str, str]) -> Child:
         """Start `python -m module` under a name."""
+        return self.launch(name, [sys.executable, "-m", module], environment)
+
+    def launch(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        """Start a program, whose path is absolute, under a name."""
         log = self._log_dir / f"{name}.log"
-        command = [sys.executable, "-c", _LAUNCHER, str(os.getpid()), sys.executable, "-m", module]
         with log.open("ab") as out:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and programs
+                [sys.executable, "-c", _LAUNCHER, str(os.getpid()), *command],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 env={**self._environment, **environment}, start_new_session=True,
             )  # fmt: skip
         self._children[name] = Child(name, process, log)
