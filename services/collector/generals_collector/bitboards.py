@@ -105,6 +105,18 @@ def column_masks(width: int, height: int) -> Words:
     return _column_masks(width, height)
 
 
+@lru_cache(maxsize=256)
+def neighbourhoods(width: int, height: int) -> NDArray[np.int16]:
+    """`[HW, 9]`: the tiles of the 3 x 3 around each tile; where that leaves the board, the tile itself again."""
+    y, x = np.divmod(np.arange(width * height), width)
+    around = []
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
+            around.append(np.where(inside, (y + dy) * width + x + dx, y * width + x))
+    return np.stack(around, axis=1).astype(np.int16)
+
+
 @jit
 def _column_masks(width: int, height: int) -> Words:
     masks = np.zeros((3, (width * height + 63) // 64), np.uint64)

@@ -1,6 +1,6 @@
 """Metrics of what was converted, a group at a time: numbers are gathered into arrays first, for each call costs."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,7 +30,7 @@ def observe(converted: Sequence[Converted], seconds: float) -> None:
     for policy, count in steps.items():
         group.experiences.labels(metrics.policy_label(policy)).inc(count)
     group.reward.observe(np.concatenate([batch.rewards for batch in batches]))
-    kinds = np.bincount(np.concatenate([action_kinds(batch) for batch in batches]), minlength=len(ACTION_KINDS))
+    kinds = count_actions(batches)
     for name, count in zip(ACTION_KINDS, kinds.tolist(), strict=True):
         group.actions.labels(name).inc(count)
     runtime = metrics.default().runtime
@@ -38,8 +38,14 @@ def observe(converted: Sequence[Converted], seconds: float) -> None:
     runtime.packed_bytes.labels("experience_batch").inc(sum(len(v) for one in converted for v in one.values))
 
 
-def action_kinds(batch: ExperienceBatch) -> NDArray[np.int64]:
-    """`[N]`: the index in ACTION_KINDS of each action."""
-    moves = 4 * batch.width * batch.height
-    split, rest = np.divmod(batch.actions.astype(np.int64), moves)
-    return np.where(split == 2, PASS, split * 4 + rest % 4)
+def count_actions(batches: Sequence[ExperienceBatch]) -> NDArray[np.int64]:
+    """`[9]`: how often each of ACTION_KINDS was taken. Boards of one size are counted together."""
+    by_size: dict[int, list[NDArray[np.int32]]] = defaultdict(list)
+    for batch in batches:
+        by_size[batch.width * batch.height].append(batch.actions)
+    counts = np.zeros(len(ACTION_KINDS), np.int64)
+    for tiles, actions in by_size.items():
+        split, rest = np.divmod(np.concatenate(actions), 4 * tiles)
+        kinds = np.where(split == 2, PASS, split * 4 + rest % 4)
+        counts += np.bincount(kinds, minlength=len(ACTION_KINDS))
+    return counts

@@ -17,7 +17,7 @@ from generals_collector.bitboards import lowest_bit
 from generals_collector.survey import read_only
 from generals_schemas.actions import DEAD
 from generals_schemas.errors import BadRecord
-from generals_schemas.jit import jit, jit_inline
+from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, ExperienceBatch, Memory, TransitionChunk
 from generals_schemas.tiles import (
     DESERT,
@@ -96,7 +96,7 @@ def _check_alive(chunk: TransitionChunk) -> None:
 
 def _check_boards(chunk: TransitionChunk) -> None:
     tiles, armies = read_only(chunk.tiles), read_only(chunk.armies)
-    wrong = _bad_tile(tiles, chunk.players)
+    wrong = _bad_tile(tiles, chunk.players, np.zeros((tiles.shape[1] + 7) // 8 * 8, np.uint8))
     if wrong >= 0:
         board, tile = divmod(wrong, tiles.shape[1])
         value = int(tiles[board, tile])
@@ -104,7 +104,7 @@ def _check_boards(chunk: TransitionChunk) -> None:
         if _is_bad_tile(tiles[board], chunk.players)[tile]:
             raise BadRecord("tiles", what)
         raise BadRecord("terrain", f"{what}, and was of kind {int(tiles[board - 1, tile]) >> 4}")
-    if _army_on_mountain(tiles[0], armies):
+    if _army_on_mountain(tiles[0], armies, np.empty(tiles.shape[1], armies.dtype), np.zeros(1, armies.dtype)):
         board, tile = _first((chunk.armies != 0) & IS_IMPASSABLE[chunk.tiles >> 4])
         army = chunk.armies[board, tile]
         raise BadRecord("armies", f"an army of {army} stands on a mountain: tile {tile}, board {board}")
@@ -164,14 +164,13 @@ def _first(bad: NDArray[np.bool_]) -> tuple[int, int]:
     return row, column
 
 
-@jit
-def _bad_tile(tiles: NDArray[np.uint8], players: int) -> int:
+@jit_kernel
+def _bad_tile(tiles: NDArray[np.uint8], players: int, changes: NDArray[np.uint8]) -> int:
     """The flat index of the first tile that cannot be, or became what it cannot become; or -1.
 
-    Board 0 is read in full, of the others only what changed.
+    Board 0 is read in full, of the others only what changed.  changes: scratch, a multiple of 8, zero behind HW.
     """
     count = tiles.shape[1]
-    changes = np.zeros((count + 7) // 8 * 8, np.uint8)
     change_words = changes.view(np.uint64)
     for i in range(count):
         if not _may_be(tiles[0, i], players):
@@ -205,21 +204,21 @@ def _may_become(before: int, after: int) -> bool:
     return may
 
 
-@jit
-def _army_on_mountain(tiles: NDArray[np.uint8], armies: Armies) -> bool:
-    """Mountains do not move (`_may_become`), so those of board 0, `tiles` `[HW]`, are those of all."""
-    mountains = np.zeros(tiles.shape[0], armies.dtype)
+@jit_kernel
+def _army_on_mountain(tiles: NDArray[np.uint8], armies: Armies, mountains: Armies, found: Armies) -> bool:
+    """Mountains do not move (`_may_become`), so those of board 0, `tiles` `[HW]`, are those of all.
+
+    Scratch: `mountains` `[HW]`; `found` `[1]`, zero: a plain variable would be 64 bits wide, and so would the lanes.
+    """
     for i in range(tiles.shape[0]):
-        if IS_IMPASSABLE[tiles[i] >> 4]:
-            mountains[i] = ~mountains[i]
-    found = np.zeros(1, armies.dtype)  # in memory: a plain variable would be 64 bits wide, and so would the lanes
+        mountains[i] = -np.int64(IS_IMPASSABLE[tiles[i] >> 4])
     for t in range(armies.shape[0]):
-        for i in range(armies.shape[1]):
+        for i in range(tiles.shape[0]):
             found[0] |= armies[t, i] & mountains[i]
     return bool(found[0] != 0)
 
 
-@jit
+@jit_kernel
 def _bad_action(actions: NDArray[np.int32], alive: NDArray[np.uint16], num_actions: int) -> int:
     """The flat index of the first action that cannot be, or -1."""
     for t in range(actions.shape[0]):

@@ -9,13 +9,21 @@ under a mask in which only the tiles that came into or fell out of sight are cha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import GUARD, Words, column_masks, dilate, lowest_bit, store_word
+from generals_collector.bitboards import (
+    GUARD,
+    Words,
+    column_masks,
+    dilate,
+    lowest_bit,
+    neighbourhoods,
+    store_word,
+)
 from generals_collector.survey import Survey, read_only
 from generals_schemas.encodings import BASE_PLANES
 from generals_schemas.jit import jit_inline, jit_kernel
@@ -25,8 +33,7 @@ MINE = "mine"
 """A sixth plane, the player's own tiles, stored when it has a team mate: only these can be moved."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlayerView:
+class PlayerView(NamedTuple):
     """The states of one player, packed.
 
     armies: `[N + 1, HW]`, 0 where the team cannot see.
@@ -50,6 +57,28 @@ def stored_planes(teams: tuple[int, ...], player: int) -> tuple[str, ...]:
     return (*BASE_PLANES, MINE) if teams.count(teams[player]) > 1 else BASE_PLANES
 
 
+class _Seating(NamedTuple):
+    """What is the same for all chunks with these teams and players.
+
+    seats: `[A, P + 1]`, a row a player: who is in its team, and last the player itself if it has a mate, else -1.
+    planes: names of the stored planes, a row a player.
+    """
+
+    seats: NDArray[np.int64]
+    planes: tuple[tuple[str, ...], ...]
+
+
+@lru_cache(maxsize=4096)
+def _seating(teams: tuple[int, ...], lives: tuple[tuple[int, int], ...]) -> _Seating:
+    players = [player for player, _ in lives]
+    planes = tuple(stored_planes(teams, player) for player in players)
+    rows = [
+        [*team_of(teams, player), player if MINE in names else -1]
+        for player, names in zip(players, planes, strict=True)
+    ]
+    return _Seating(np.array(rows, np.int64), planes)
+
+
 def player_views(
     chunk: TransitionChunk, found: Survey, lives: Sequence[tuple[int, int]], extra: int = 0
 ) -> list[PlayerView]:
@@ -57,38 +86,33 @@ def player_views(
 
     All are parts of two blocks, so that a chunk costs one call of the kernel and not one a player.
     """
-    players = [player for player, _ in lives]
-    planes = [stored_planes(chunk.teams, player) for player in players]
+    seats, planes = _seating(chunk.teams, tuple(lives))
     count = chunk.width * chunk.height
     boards, row_bytes, stored = chunk.ticks + 1, (count + 7) // 8, max(map(len, planes)) + extra
-    size = len(lives) * boards * stored * row_bytes
+    size = len(planes) * boards * stored * row_bytes
     bits = np.zeros(size + 8, np.uint8) if extra else np.empty(size + 8, np.uint8)
-    armies = np.empty((len(lives), boards, count), chunk.armies.dtype)
+    armies = np.empty((len(planes), boards, count), chunk.armies.dtype)
     _views(
         read_only(chunk.armies),
         found.boards,
-        _seats(chunk.teams, tuple(players)),
+        seats,
         column_masks(chunk.width, chunk.height),
+        neighbourhoods(chunk.width, chunk.height),
         chunk.width,
         armies,
         bits,
         row_bytes,
         stored * row_bytes,
         np.empty(count, armies.dtype),
-        np.zeros((8, found.boards.shape[2] + 2 * GUARD), np.uint64),
+        np.empty((8, found.boards.shape[2] + 2 * GUARD), np.uint64),
     )
-    blocks = bits[:size].reshape(len(lives), boards, stored, row_bytes)
+    blocks = bits[:size].reshape(len(planes), boards, stored, row_bytes)
+    if all(steps == chunk.ticks for _, steps in lives) and len(set(planes)) == 1:
+        return list(map(PlayerView, planes, armies, blocks))
     return [
         PlayerView(names, armies[index, : steps + 1], blocks[index, : steps + 1, : len(names) + extra])
         for index, ((_, steps), names) in enumerate(zip(lives, planes, strict=True))
     ]
-
-
-@lru_cache(maxsize=1024)
-def _seats(teams: tuple[int, ...], players: tuple[int, ...]) -> NDArray[np.int64]:
-    """`[A, P + 1]`: a row a player: who is in its team, and last the player itself if it has a mate, else -1."""
-    rows = [[*team_of(teams, player), player if MINE in stored_planes(teams, player) else -1] for player in players]
-    return np.array(rows, np.int64)
 
 
 @jit_kernel
@@ -97,6 +121,7 @@ def _views(
     boards: Words,
     seats: NDArray[np.int64],
     masks: Words,
+    around: NDArray[np.int16],
     width: int,
     seen: Armies,
     bits: NDArray[np.uint8],
@@ -110,7 +135,9 @@ def _views(
         place = a * seen.shape[1] * board_bytes
         scratch[:] = 0
         sight[:] = 0
-        _view(armies, boards, seats[a], masks, width, seen[a], bits, place, row_bytes, board_bytes, sight, scratch)
+        _view(
+            armies, boards, seats[a], masks, around, width, seen[a], bits, place, row_bytes, board_bytes, sight, scratch
+        )
 
 
 @jit_kernel
@@ -119,6 +146,7 @@ def _view(
     boards: Words,
     seat: NDArray[np.int64],
     masks: Words,
+    around: NDArray[np.int16],
     width: int,
     seen: Armies,
     bits: NDArray[np.uint8],
@@ -138,7 +166,7 @@ def _view(
             dilate(own, masks, width, spread, scratch[7])
             _look(spread, visible, sight)
         else:
-            _look_around(gained, visible, sight, width)
+            _look_around(gained, visible, sight, around)
         for i in range(seen.shape[1]):
             seen[t, i] = armies[t, i] & sight[i]
         for k in range(length):
@@ -195,19 +223,14 @@ def _look(spread: Words, visible: Words, sight: Armies) -> None:
 
 
 @jit_kernel
-def _look_around(gained: Words, visible: Words, sight: Armies, width: int) -> None:
+def _look_around(gained: Words, visible: Words, sight: Armies, around: NDArray[np.int16]) -> None:
     """Add the 3 x 3 around each of the tiles just gained to what is seen."""
-    count = sight.shape[0]
     for k in range(gained.shape[0]):
         word = gained[k]
         while word != 0:
             i = k * 64 + lowest_bit(word)
             word &= word - np.uint64(1)
-            column = i % width
-            left = 0 if column == 0 else -1
-            right = 1 if column == width - 1 else 2
-            for row in range(i - width, i + width + 1, width):
-                if 0 <= row < count:
-                    for j in range(row + left, row + right):
-                        visible[j >> 6] |= np.uint64(1) << np.uint64(j & 63)
-                        sight[j] |= ~np.int64(0)
+            for n in range(9):
+                j = around[i, n]
+                visible[j >> 6] |= np.uint64(1) << np.uint64(j & 63)
+                sight[j] = ~np.int64(0)
