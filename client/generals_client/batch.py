@@ -1,7 +1,7 @@
 """A flat batch: N experiences of boards of one size, as numpy arrays.
 
-States are kept packed and become tensors when they are first asked for, so that a reader who only counts rewards
-never pays for them.
+Every array is made when it is first asked for; states are kept packed until then. A reader who only counts rewards pays
+for nothing else.
 """
 
 from collections.abc import Sequence
@@ -46,29 +46,18 @@ class Batch:
         if not segments:
             raise ValueError("a batch needs at least one segment")
         self.discount = discount
+        self._n_step = n_step
         self._segments = tuple(segments)
-        self._lengths = np.array([len(segment.steps) for segment in segments], np.int64)
+        self._lengths = [len(segment.steps) for segment in segments]
+        self._count = sum(self._lengths)
         first = segments[0].record
         self.width, self.height = first.width, first.height
         self.encoding_name = first.encoding
         self.encoding_params = first.encoding_params
         self.planes = first.planes
 
-        self.horizon: NDArray[np.int32] = np.concatenate(
-            [np.minimum(n_step, s.record.steps - s.steps) for s in segments]
-        ).astype(np.int32)
-        self.action: NDArray[np.int32] = self._gather("actions")
-        self.reward: NDArray[np.float32] = self._gather("rewards") if n_step == 1 else self._returns(n_step)
-        self.terminated = self._ends("terminated")
-        self.truncated = self._ends("truncated")
-        self.player = self._repeat([segment.record.player for segment in segments], np.int32)
-        self.policy_version = self._repeat([segment.record.policy.version for segment in segments], np.int32)
-        self.source_partition = self._repeat([segment.record.source.partition for segment in segments], np.int32)
-        self.source_offset = self._repeat([segment.record.source.offset for segment in segments], np.int64)
-        self.tick = np.concatenate([s.record.first_tick + s.steps for s in segments]).astype(np.int32)
-
     def __len__(self) -> int:
-        return int(self._lengths.sum())
+        return self._count
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -77,6 +66,51 @@ class Batch:
     @cached_property
     def encoding(self) -> Encoding:
         return get_encoding(self.encoding_name)
+
+    @cached_property
+    def action(self) -> NDArray[np.int32]:
+        return self._gather("actions")
+
+    @cached_property
+    def reward(self) -> NDArray[np.float32]:
+        return self._gather("rewards") if self._n_step == 1 else self._returns(self._n_step)
+
+    @cached_property
+    def terminated(self) -> NDArray[np.bool_]:
+        return self._ends("terminated")
+
+    @cached_property
+    def truncated(self) -> NDArray[np.bool_]:
+        return self._ends("truncated")
+
+    @cached_property
+    def horizon(self) -> NDArray[np.int32]:
+        """`[N]`: how many rewards are summed; 1 unless `n_step` was asked for."""
+        if self._n_step == 1:
+            return np.ones(self._count, np.int32)
+        left = [segment.record.steps - segment.steps for segment in self._segments]
+        return np.concatenate(left).clip(max=self._n_step).astype(np.int32)
+
+    @cached_property
+    def player(self) -> NDArray[np.int32]:
+        return self._repeat([segment.record.player for segment in self._segments], np.int32)
+
+    @cached_property
+    def tick(self) -> NDArray[np.int32]:
+        """`[N]`: the clock before the step."""
+        return np.concatenate([s.record.first_tick + s.steps for s in self._segments]).astype(np.int32)
+
+    @cached_property
+    def policy_version(self) -> NDArray[np.int32]:
+        return self._repeat([segment.record.policy.version for segment in self._segments], np.int32)
+
+    @cached_property
+    def source_partition(self) -> NDArray[np.int32]:
+        return self._repeat([segment.record.source.partition for segment in self._segments], np.int32)
+
+    @cached_property
+    def source_offset(self) -> NDArray[np.int64]:
+        return self._repeat([segment.record.source.offset for segment in self._segments], np.int64)
 
     @cached_property
     def state(self) -> NDArray[Any]:
@@ -171,13 +205,15 @@ class Batch:
         return np.concatenate([getattr(segment.record, name)[segment.steps] for segment in self._segments])
 
     def _ends(self, end: str) -> NDArray[np.bool_]:
-        starts = np.split(self.horizon, np.cumsum(self._lengths)[:-1])
-        return np.concatenate(
-            [
-                (s.steps + horizon == s.record.steps) & (s.record.end == end)
-                for s, horizon in zip(self._segments, starts, strict=True)
-            ]
-        )
+        """`[N]`: only the last record of a game has an end, so most batches have none."""
+        ends = np.zeros(self._count, np.bool_)
+        start = 0
+        for segment, length in zip(self._segments, self._lengths, strict=True):
+            if segment.record.end == end:
+                reached = segment.steps + self.horizon[start : start + length]
+                ends[start : start + length] = reached == segment.record.steps
+            start += length
+        return ends
 
     def _returns(self, n_step: int) -> NDArray[np.float32]:
         """`[N]`: discounted sums of up to `n_step` rewards, in float64."""

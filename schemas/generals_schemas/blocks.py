@@ -5,8 +5,10 @@ read it where it lies. zstd level 1: higher levels cost time and save little on 
 is installed, `zstd_rows` writes the frames: faster, and usually smaller.
 """
 
+import math
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -23,6 +25,26 @@ MAX_BLOCK_BYTES = 16 * 1024 * 1024
 
 ArraySpec = tuple[str, str, tuple[int, ...]]
 """Name, numpy dtype, shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each array lies in a decompressed block: name, dtype, count, first byte, shape."""
+
+    size: int
+    arrays: tuple[tuple[str, np.dtype[Any], int, int, tuple[int, ...]], ...]
+
+
+def layout(specs: Sequence[ArraySpec]) -> Layout:
+    """The arrays one after another. Callers keep it: making one takes longer than using it."""
+    arrays = []
+    start = 0
+    for name, dtype, shape in specs:
+        item, count = np.dtype(dtype), math.prod(shape)
+        arrays.append((name, item, count, start, shape))
+        start += item.itemsize * count
+    return Layout(start, tuple(arrays))
+
 
 _local = threading.local()
 
@@ -61,14 +83,13 @@ def pack_by_search(arrays: Sequence[NDArray[Any]]) -> bytes:
     return _compressor().compress(b"".join([array.data if array.size else b"" for array in arrays]))
 
 
-def unpack(block: bytes, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
-    """Decompress a block into read-only views, one for each spec.
+def unpack(block: bytes, wanted: Layout) -> dict[str, NDArray[Any]]:
+    """Decompress a block into read-only views, one for each array of the layout.
 
     Raises:
-        BadRecord: the block is not of the size that the specs say, or is no zstd frame.
+        BadRecord: the block is not of the size that the layout says, or is no zstd frame.
     """
-    sizes = [np.dtype(dtype).itemsize * _count(shape) for _, dtype, shape in specs]
-    expected = sum(sizes)
+    expected = wanted.size
     if expected > MAX_BLOCK_BYTES:
         raise BadRecord("shape", f"arrays of {expected} bytes exceed the limit of {MAX_BLOCK_BYTES}")
     try:
@@ -80,16 +101,7 @@ def unpack(block: bytes, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
         raise BadRecord("malformed", f"the arrays are no zstd frame: {error}") from error
     if len(data) != expected:
         raise BadRecord("shape", f"the arrays hold {len(data)} bytes, the fields say {expected}")
-    arrays = {}
-    start = 0
-    for (name, dtype, shape), size in zip(specs, sizes, strict=True):
-        arrays[name] = np.frombuffer(data, dtype, _count(shape), start).reshape(shape)
-        start += size
-    return arrays
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for axis in shape:
-        count *= axis
-    return count
+    return {
+        name: np.frombuffer(data, dtype, count, start).reshape(shape)
+        for name, dtype, count, start, shape in wanted.arrays
+    }

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
-from generals_schemas.blocks import ArraySpec, pack, unpack
+from generals_schemas.blocks import ArraySpec, Layout, layout, pack, unpack
 from generals_schemas.chunk_writer import write_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.framing import schema
@@ -57,7 +58,7 @@ def decode_chunk(record: bytes) -> TransitionChunk:
     _require_board(fields["width"], fields["height"])
     arrays = unpack(
         fields["arrays"],
-        _chunk_specs(
+        _chunk_layout(
             ticks=fields["ticks"],
             players=players,
             tiles=fields["width"] * fields["height"],
@@ -162,14 +163,18 @@ def batch_fields(record: bytes) -> dict[str, Any]:
     """The checked fields of a batch, its arrays still one compressed block. Raises as `decode_batch` does."""
     fields = _BATCH.read(record)
     steps, rejected = fields["steps"], fields["rejected"]
-    _require(0 <= fields["batch_index"] < fields["batch_count"], "shape", "the batch index is outside its count")
+    if not 0 <= fields["batch_index"] < fields["batch_count"]:
+        raise BadRecord("shape", "the batch index is outside its count")
     if rejected is None:
-        _require(steps > 0, "shape", f"{steps} steps, not at least one")
+        if steps <= 0:
+            raise BadRecord("shape", f"{steps} steps, not at least one")
         _require_board(fields["width"], fields["height"])
-    else:
-        _require(steps == fields["width"] == fields["height"] == 0, "shape", "a rejected marker holds steps")
-    _require(len(fields["planes"]) <= MAX_PLANES, "shape", f"more than {MAX_PLANES} planes")
-    _require(len(fields["scalars"]) <= MAX_SCALARS, "shape", f"more than {MAX_SCALARS} scalars")
+    elif not steps == fields["width"] == fields["height"] == 0:
+        raise BadRecord("shape", "a rejected marker holds steps")
+    if len(fields["planes"]) > MAX_PLANES:
+        raise BadRecord("shape", f"more than {MAX_PLANES} planes")
+    if len(fields["scalars"]) > MAX_SCALARS:
+        raise BadRecord("shape", f"more than {MAX_SCALARS} scalars")
     return fields
 
 
@@ -183,7 +188,7 @@ def unpack_batch(fields: dict[str, Any]) -> ExperienceBatch:
     steps = fields["steps"]
     arrays = unpack(
         fields["arrays"],
-        _batch_specs(
+        _batch_layout(
             steps=steps,
             tiles=fields["width"] * fields["height"],
             planes=len(fields["planes"]),
@@ -251,6 +256,20 @@ def decode_policy(record: bytes) -> PolicyPointer:
     return PolicyPointer(**fields)
 
 
+@lru_cache(maxsize=4096)
+def _chunk_layout(*, ticks: int, players: int, tiles: int, army: str, log_probs: bool, memory: bool) -> Layout:
+    return layout(
+        _chunk_specs(ticks=ticks, players=players, tiles=tiles, army=army, log_probs=log_probs, memory=memory)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _batch_layout(*, steps: int, tiles: int, planes: int, scalars: int, army: str, log_probs: bool) -> Layout:
+    return layout(
+        _batch_specs(steps=steps, tiles=tiles, planes=planes, scalars=scalars, army=army, log_probs=log_probs)
+    )
+
+
 def _chunk_specs(*, ticks: int, players: int, tiles: int, army: str, log_probs: bool, memory: bool) -> list[ArraySpec]:
     return [
         ("actions", "<i4", (ticks, players)),
@@ -307,8 +326,8 @@ def _check_board(width: int, height: int) -> None:
 
 
 def _require_board(width: int, height: int) -> None:
-    sides = f"a board of {width} x {height}: sides are 1 … {MAX_SIDE}"
-    _require(1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE, "shape", sides)
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise BadRecord("shape", f"a board of {width} x {height}: sides are 1 … {MAX_SIDE}")
 
 
 def _require(condition: bool, reason: str, detail: str) -> None:
