@@ -3,9 +3,10 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && break; don
 BIN := .venv/bin
 PACKAGES := schemas client services/runtime services/engine services/collector services/writer services/trainer services/console
 SECONDS ?= 60
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench up down compose-test learn chaos soak constraints clean
+.PHONY: help setup demo test test-slow lint format bench up down compose-test learn chaos constraints clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 18
@@ -59,6 +60,9 @@ down:            ## docker compose: stop it, keep the data
 
 compose-test: setup  ## bring the stack up, scale it, kill every service, audit
 	@$(BIN)/python -m pytest -m slow tests/e2e
+
+chaos: setup     ## strike every service under load (MINUTES=30), then audit
+	@$(BIN)/generals chaos --minutes $(MINUTES) --faults-per-minute 8
 
 constraints: setup   ## pin what is installed now
 	@$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v '^uv==' > constraints.txt

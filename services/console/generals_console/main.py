@@ -16,6 +16,7 @@ from generals_console.commands import (
     inspect,
     learning,
     pipeline,
+    replaying,
     rules,
     topics,
 )
@@ -36,6 +37,7 @@ games.register(app)
 inspect.register(app)
 bench.register(app)
 learning.register(app)
+replaying.register(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(archive.app, name="archive")
 app.add_typer(dead_letter.app, name="dead-letter")
