@@ -160,11 +160,12 @@ class TestParquet:
         path.write_bytes(get_format("parquet").write(game_play, METADATA))
         wanted = game_play[0].batch.game_id
         query = "select count(*) from read_parquet(?) where game_id = ? and player = 1 and reward > 0"
-        found = duckdb.execute(query, [str(path), wanted]).fetchone()
+        with duckdb.connect() as connection:
+            found = connection.execute(query, [str(path), wanted]).fetchall()
         expected = sum(
             int((e.batch.rewards > 0).sum()) for e in game_play if (e.batch.game_id, e.batch.player) == (wanted, 1)
         )
-        assert found == (expected,)
+        assert found == [(expected,)]
 
     def test_statistics_let_readers_skip_by_game_player_and_reward(self, game_play: list[Entry]) -> None:
         file = pq.ParquetFile(io.BytesIO(get_format("parquet").write(game_play, METADATA)))
