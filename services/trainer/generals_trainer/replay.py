@@ -373,11 +373,13 @@ class ReplayBuffer:
             ends,
         )
         serials = self._oldest + (rows - self._oldest) % self.capacity
+        both = self._unpack(np.concatenate((rows, ends)))
+        states, next_states = both.part(slice(0, count)), both.part(slice(count, None))
         return Sample(
             layout=self.layout,
             serials=serials,
-            states=self._unpack(rows),
-            next_states=self._unpack(ends),
+            states=states,
+            next_states=next_states,
             actions=self._actions[rows],
             returns=returns,
             discounts=discounts,

@@ -65,6 +65,10 @@ class States:
     bits: NDArray[np.uint8]
     scalars: NDArray[np.float32]
 
+    def part(self, rows: slice) -> "States":
+        """Some of them: views of the same memory."""
+        return States(self.armies[rows], self.bits[rows], self.scalars[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
