@@ -1,6 +1,7 @@
 """The whole stack in Docker, from `docker compose up`: it works, scales, is watched, and survives every kill.
 
 Long, and needs Docker: `make compose-test`. The tests share one stack and run in the order they stand in.
+GENERALS_TEST_COMPOSE=required fails where no Docker engine answers; as-built takes the images that there are.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def stack() -> Iterator[Stack]:
     stack = Stack("generals-test")
     stack.run("down", "-v", "--remove-orphans")
     try:
-        took = stack.up("--build")
-        say(f"up and healthy in {took:.0f} s, images built")
+        build = [] if os.environ.get(REQUIRED) == "as-built" else ["--build"]
+        took = stack.up(*build)
+        say(f"up and healthy in {took:.0f} s{', images built' if build else ''}")
         yield stack
     except BaseException:
         say(stack.run("logs", "--tail", "15"))
