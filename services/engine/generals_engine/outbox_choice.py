@@ -27,7 +27,7 @@ def open_outbox(settings: EngineSettings, partitions: Mapping[str, int], metrics
     producer = OrderedProducer(settings.kafka, client_id="generals-engine")
     if settings.on_broker_away == "drop_oldest" or settings.on_broker_away == "drop_newest":
         return DroppingOutbox(
-            Window(producer),
+            Window(producer, size=min(BYTES, settings.away_queue_bytes)),
             metrics,
             strategy=settings.on_broker_away,
             chunks=chunks,

@@ -61,7 +61,7 @@ class EngineSettings(ServiceSettings):
         default=3.0, gt=0, description="spill_to_disk: a record unacknowledged for so long means the broker is away"
     )
     away_queue_bytes: int = Field(
-        default=64 << 20, ge=1 << 20, description="drop_*: what waits in memory before something is dropped"
+        default=64 << 20, ge=1 << 20, description="drop_*: what may wait in memory, beside as much on its way"
     )
     spill_dir: Path | None = Field(
         default=None, description="spill_to_disk: this engine's own folder, kept over restarts"

@@ -12,6 +12,7 @@ from generals_runtime.settings import KafkaSettings
 
 _ASK_S = 0.5
 _REST_S = 2.0
+_START_S = 20.0
 _RECORDS = 500
 
 
@@ -28,14 +29,17 @@ class KafkaLog:
         self._clock = clock
         self._rest_until = clock()
         self._positions: dict[Spot, int] = {}
+        self._reason = ""
 
     def ends(self, spots: Iterable[Spot]) -> dict[Spot, int]:
         """Where each partition ends now. Raises KafkaUnavailable."""
-        ends = {}
+        deadline = self._clock() + _START_S
+        ends: dict[Spot, int] = {}
         for spot in spots:
-            span = self._ask(spot, 10.0)
-            if span is None:
-                raise KafkaUnavailable(f"Kafka did not say where {spot[0]}[{spot[1]}] ends")
+            while (span := self._ask(spot, 5.0)) is None:  # a topic just made may have no leader yet
+                if self._clock() > deadline:
+                    raise KafkaUnavailable(f"Kafka did not say where {spot[0]}[{spot[1]}] ends: {self._reason}")
+                time.sleep(0.1)
             ends[spot] = span[1]
         return ends
 
@@ -75,6 +79,7 @@ class KafkaLog:
     def _ask(self, spot: Spot, timeout_s: float) -> tuple[int, int] | None:
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*spot), timeout=timeout_s)
-        except KafkaException:
+        except KafkaException as error:
+            self._reason = error.args[0].str()
             return None
         return low, high
