@@ -8,7 +8,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
@@ -28,15 +28,25 @@ Fields: TypeAlias = Mapping[str, Any]
 
 
 class Schema:
-    """One parsed schema that frames, writes and reads records."""
+    """One parsed schema that frames and writes records, and reads those of its older versions too.
 
-    def __init__(self, name: str, definition: Any) -> None:
+    older: definitions of the versions before this one. Their records come out with this version's fields: added ones
+    have their defaults, removed ones are left out.
+    """
+
+    def __init__(self, name: str, definition: Any, older: Sequence[Any] = ()) -> None:
         self.name = name
         self.definition = definition
         self._parsed = fastavro.parse_schema(definition)
-        canonical = to_parsing_canonical_form(definition)
-        self.fingerprint = int.from_bytes(bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO")), "little")
+        self.fingerprint = fingerprint_of(definition)
         self._header = MAGIC + struct.pack("<Q", self.fingerprint)
+        self._older = {fingerprint_of(old): fastavro.parse_schema(old) for old in older}
+        self._older.pop(self.fingerprint, None)
+
+    @property
+    def fingerprints(self) -> tuple[int, ...]:
+        """Of all versions that can be read, this one first."""
+        return (self.fingerprint, *self._older)
 
     def write(self, fields: Fields) -> bytes:
         """Frame and serialise `fields` (without `checksum`) and seal the record."""
@@ -58,12 +68,15 @@ class Schema:
         """
         _check_frame(record)
         (found,) = struct.unpack_from("<Q", record, len(MAGIC))
+        written, wanted = self._parsed, None
         if found != self.fingerprint:
-            raise UnknownSchema(found, {self.fingerprint: self.name})
+            if found not in self._older:
+                raise UnknownSchema(found, dict.fromkeys(self.fingerprints, self.name))
+            written, wanted = self._older[found], self._parsed
         source = io.BytesIO(record)
         source.seek(HEADER_BYTES)
         try:
-            fields = fastavro.schemaless_reader(source, self._parsed, None)
+            fields = fastavro.schemaless_reader(source, written, wanted)
         except Exception as error:  # fastavro lets what it trips over through: EOFError, IndexError, ValueError, …
             raise BadRecord("malformed", f"not a {self.name}: {type(error).__name__}: {error}") from error
         if source.tell() != len(record):
@@ -84,8 +97,25 @@ def _check_frame(record: bytes) -> None:
         raise BadRecord("checksum", f"CRC-32 is {expected:08x}, the record says {found:08x}")
 
 
+def fingerprint_of(definition: Any) -> int:
+    """The CRC-64-AVRO of a schema's canonical form. Documentation and defaults do not change it."""
+    canonical = to_parsing_canonical_form(definition)
+    return int.from_bytes(bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO")), "little")
+
+
 @cache
 def schema(name: str) -> Schema:
-    """The current version of the schema in `avro/<name>.avsc`."""
-    text = resources.files("generals_schemas").joinpath("avro", f"{name}.avsc").read_text(encoding="utf-8")
-    return Schema(name, json.loads(text))
+    """The current version of the schema in `avro/<name>.avsc`, with those of `avro/history`."""
+    folder = resources.files("generals_schemas").joinpath("avro")
+    text = folder.joinpath(f"{name}.avsc").read_text(encoding="utf-8")
+    return Schema(name, json.loads(text), [definition for _, definition in history(name)])
+
+
+def history(name: str) -> list[tuple[int, Any]]:
+    """(version, definition) of every version that was ever deployed, the current one included, oldest first."""
+    found = []
+    for path in resources.files("generals_schemas").joinpath("avro", "history").iterdir():
+        stem, _, version = path.name.removesuffix(".avsc").rpartition(".v")
+        if stem == name:
+            found.append((int(version), json.loads(path.read_text(encoding="utf-8"))))
+    return sorted(found, key=lambda entry: entry[0])

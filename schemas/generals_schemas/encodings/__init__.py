@@ -15,8 +15,9 @@ __all__ = ["BASE_PLANES", "DERIVED_PLANES", "Channel", "Encoding", "encoding_nam
 
 
 def encoding_names() -> tuple[str, ...]:
-    """The names of all encodings in this package."""
-    return tuple(sorted(m.name for m in iter_modules(__path__) if m.name != "declaration"))
+    """The names of all encodings in this package, one module each."""
+    names = (module.name for module in iter_modules(__path__))
+    return tuple(sorted(name for name in names if name not in ("declaration", "__main__")))
 
 
 def get_encoding(name: str) -> Encoding:

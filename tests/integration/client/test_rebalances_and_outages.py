@@ -156,3 +156,16 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_but_time(rng: Any,
             reader.poll_records()
     with ExperienceStream(bootstrap_servers=own_broker.bootstrap_servers, group="mine") as reader:
         assert list(reader) == []
+
+
+def test_a_slow_caller_gets_full_batches_of_every_shape(rng: Any, produce: Any, stream: Any) -> None:
+    """Its own time does not count as waiting: boards of a rarer size are not handed on by ones and twos."""
+    produce(list(play(rng, games=6, chunks=12, ticks=8, side=(5, 8))))
+    sizes: list[int] = []
+    pause = threading.Event()
+    with stream(batch_size=32) as reader:
+        for batch in reader:
+            sizes.append(len(batch))
+            pause.wait(0.05)
+    assert sum(sizes) == 6 * 12 * 8 * 2
+    assert sum(size < 32 for size in sizes) <= 9, "at most the rest of each of nine shapes, at the end"
