@@ -4,6 +4,7 @@ BIN := .venv/bin
 PACKAGES := schemas client services/runtime services/engine services/collector services/writer services/trainer services/console
 SECONDS ?= 60
 MINUTES ?= 30
+SEED ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format bench up down compose-test learn chaos constraints clean
@@ -59,10 +60,10 @@ down:            ## docker compose: stop it, keep the data
 	docker compose down
 
 compose-test: setup  ## bring the stack up, scale it, kill every service, audit
-	@$(BIN)/python -m pytest -m slow tests/e2e
+	@GENERALS_TEST_COMPOSE=required $(BIN)/python -u -m pytest -m slow -s tests/e2e/test_compose.py
 
-chaos: setup     ## strike every service under load (MINUTES=30), then audit
-	@$(BIN)/generals chaos --minutes $(MINUTES) --faults-per-minute 8
+chaos: setup     ## strike every service under load (MINUTES, SEED), then audit
+	@$(BIN)/generals chaos --minutes $(MINUTES) --seed $(SEED)
 
 constraints: setup   ## pin what is installed now
 	@$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v '^uv==' > constraints.txt
