@@ -9,9 +9,9 @@ never passes a record that was not returned.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 QUEUE_KBYTES = 32 * 1024
 UNPACKED_BYTES = 16 * 1024 * 1024
 FETCH_RECORDS = 512
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 _LARGE_RECORD = 512 * 1024
 """What is thought of a record's size before any was seen: as large as chunks get."""
 
@@ -41,6 +42,7 @@ class Delivered:
 
     mark_before: what of its partition had been seen before it.
     handed: how many of its leading steps were handed on before the saved position that reading began at.
+    headers: the record's, where the reader was asked for them.
     """
 
     batch: ExperienceBatch
@@ -50,6 +52,7 @@ class Delivered:
     size_bytes: int
     mark_before: Mark | None = None
     handed: int = 0
+    headers: Headers = ()
 
 
 @dataclass(slots=True)
@@ -82,6 +85,7 @@ class RecordReader:
     follow: go on for ever; if false, `at_end` turns true at the end offsets seen when partitions were assigned.
     on_revoke: called within `poll` and `close` for each partition that is taken away, with the position behind what was
         polled; returns the one to go on from should the partition come back.
+    with_headers: hand on the records' headers, too.
     """
 
     def __init__(
@@ -94,12 +98,14 @@ class RecordReader:
         follow: bool = False,
         client_config: Mapping[str, Any] | None = None,
         on_revoke: Callable[[Position], Position] | None = None,
+        with_headers: bool = False,
     ) -> None:
         self.topic = topic
         self.follow = follow
         self.stats = ReaderStats()
         self._given = given_positions(start, topic)
         check_config(client_config or {})
+        self._with_headers = with_headers
         self._told = on_revoke or (lambda position: position)
         self._partitions: dict[int, _Partition] = {}
         self._left: dict[int, Position] = {}
@@ -244,7 +250,8 @@ class RecordReader:
         self.stats.records += 1
         self.stats.rejected += batch.rejected is not None
         handed = state.handed.pop(offset, 0)
-        return Delivered(batch, partition, offset, message.timestamp()[1], len(value), before, handed)
+        headers = cast("Headers", message.headers() or ()) if self._with_headers else ()
+        return Delivered(batch, partition, offset, message.timestamp()[1], len(value), before, handed, headers)
 
     def _note_loss(self, missing: int, partition: int, offset: int) -> None:
         self.stats.lost_chunks += missing

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from confluent_kafka import Message
 
 from generals_collector.conversion import Converted, RawRecord
-from generals_runtime.kafka import OrderedProducer
+from generals_runtime import tracing
+from generals_runtime.kafka import Headers, OrderedProducer
 
 Convert = Callable[[RawRecord], Converted]
 _IDLE_S = 0.005
@@ -37,11 +38,15 @@ class _Group:
     done: "Future[list[Converted]]" = field(default_factory=Future)
     converted: list[Converted] = field(default_factory=list)
     left: int = 1
+    taken_ns: int = 0
+    spans: list[tracing.Span] = field(default_factory=list)
 
     def delivered(self, _: Message | None = None) -> None:
         self.left -= 1
         if self.left == 0:
             self.done.set_result(self.converted)
+            for span in self.spans:
+                span.end()
 
 
 class Pipeline:
@@ -62,6 +67,7 @@ class Pipeline:
         self._to = to
         self._note = note
         self._observe = observe
+        self._tracing = tracing.default()
         self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._under_way: list[_Group] = []
         self._failure: BaseException | None = None
@@ -77,6 +83,8 @@ class Pipeline:
     def submit(self, records: Sequence[RawRecord]) -> "Future[list[Converted]]":
         """Take a group. Never blocks: the caller bounds how many are under way."""
         group = _Group(self._pool.submit(self._convert_all, records))
+        if self._tracing is not None:
+            group.taken_ns = time.time_ns()
         self._groups.put(group)
         return group.done
 
@@ -120,7 +128,9 @@ class Pipeline:
                     self._to.dead_letter, None, source.key, source.value, converted.dead_letter_headers,
                     source.timestamp_ms, group.delivered,
                 )  # fmt: skip
-            headers = list(source.headers) or None
+            headers: Headers | None = source.headers or None
+            if headers is not None and self._tracing is not None:
+                headers = self._follow(self._tracing, group, source)
             for value in converted.values:
                 group.left += 1
                 self._producer.send(
@@ -128,6 +138,15 @@ class Pipeline:
                     source.timestamp_ms, group.delivered,
                 )  # fmt: skip
         group.delivered()
+
+    def _follow(self, follower: tracing.Tracing, group: _Group, source: RawRecord) -> Headers:
+        """The headers of what is made of a record; a span, if it is followed, from its taking to its delivery."""
+        where = {"partition": source.partition, "offset": source.offset}
+        span = follower.follow(source.headers, "collect chunk", where, start_ns=group.taken_ns)
+        if span is None:
+            return source.headers
+        group.spans.append(span)
+        return tracing.headers_with(span, source.headers)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

@@ -7,7 +7,7 @@ here; the others are in `outbox_dropping` and `outbox_spilling`, and `outbox_cho
 import time
 from typing import Protocol
 
-from generals_runtime.kafka import OrderedProducer, QueueFull
+from generals_runtime.kafka import Headers, OrderedProducer, QueueFull
 from generals_runtime.metrics import EngineMetrics
 
 
@@ -17,7 +17,9 @@ class Outbox(Protocol):
     A game's records reach it without a gap: once one is given up, so are all that follow.
     """
 
-    def put(self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def put(
+        self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int, headers: Headers | None = None
+    ) -> None:
         """Take one record. May block, but not for ever: it raises NotNow to let the service's loop breathe."""
 
     def pump(self, timeout_s: float = 0.0) -> None:
@@ -41,11 +43,13 @@ class BlockingOutbox:
     def __init__(self, producer: OrderedProducer, metrics: EngineMetrics, *, wait_s: float = 1.0) -> None:
         self._producer, self._metrics, self._wait_s = producer, metrics, wait_s
 
-    def put(self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def put(
+        self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int, headers: Headers | None = None
+    ) -> None:
         """Blocks up to `wait_s`. Raises NotNow, DeliveryFailed."""
         begun = time.monotonic()
         try:
-            self._producer.send(topic, partition, key, value, timestamp_ms=timestamp_ms, timeout_s=self._wait_s)
+            self._producer.send(topic, partition, key, value, headers, timestamp_ms, timeout_s=self._wait_s)
         except QueueFull:
             raise NotNow from None
         finally:

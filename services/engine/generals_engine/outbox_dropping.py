@@ -14,7 +14,7 @@ import structlog
 
 from generals_engine.outbox_window import Window
 from generals_engine.spill_frames import Record
-from generals_runtime.kafka import DeliveryFailed
+from generals_runtime.kafka import DeliveryFailed, Headers
 from generals_runtime.metrics import EngineMetrics
 
 _log = structlog.get_logger("generals_engine.outbox")
@@ -49,9 +49,11 @@ class DroppingOutbox:
     def unsent(self) -> int:
         return len(self._queue)
 
-    def put(self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def put(
+        self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int, headers: Headers | None = None
+    ) -> None:
         """Never waits. Raises DeliveryFailed, RecordTooLarge."""
-        record = Record(topic, partition, key, value, timestamp_ms)
+        record = Record(topic, partition, key, value, timestamp_ms, headers=headers)
         self.pump()
         if record.key in self._cut:
             self._drop(record)

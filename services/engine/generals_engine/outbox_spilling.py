@@ -21,7 +21,7 @@ from generals_engine.outbox_window import Window
 from generals_engine.spill_frames import Record
 from generals_engine.spill_log import SpillFull, SpillLog
 from generals_engine.spill_recovery import Recovery
-from generals_runtime.kafka import DeliveryFailed, RecordTooLarge
+from generals_runtime.kafka import DeliveryFailed, Headers, RecordTooLarge
 from generals_runtime.metrics import EngineMetrics
 
 _log = structlog.get_logger("generals_engine.outbox")
@@ -60,11 +60,13 @@ class SpillingOutbox:
     def unsent(self) -> int:
         return self._log.unsettled
 
-    def put(self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def put(
+        self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int, headers: Headers | None = None
+    ) -> None:
         """Blocks up to `wait_s` while the disk's share is full. Raises NotNow, DeliveryFailed, RecordTooLarge."""
         if len(value) + len(key) > _MOST_BYTES:
             raise RecordTooLarge(f"a record of {len(value):,} bytes for {topic} is over Kafka's limit")
-        record = Record(topic, partition, key, value, timestamp_ms, self._indices.get(key, 0))
+        record = Record(topic, partition, key, value, timestamp_ms, self._indices.get(key, 0), headers)
         self._serve()
         if not self._straight(record):
             self._spill(record)

@@ -14,7 +14,7 @@ from typing import Protocol
 from confluent_kafka import Message
 
 from generals_engine.spill_frames import Record, Spot
-from generals_runtime.kafka import QueueFull, RecordTooLarge
+from generals_runtime.kafka import Headers, QueueFull, RecordTooLarge
 
 RECORDS = 16_000
 BYTES = 32 << 20
@@ -29,7 +29,7 @@ class Sender(Protocol):
         partition: int | None,
         key: bytes | None,
         value: bytes | None,
-        headers: None = None,
+        headers: Headers | None = None,
         timestamp_ms: int | None = None,
         on_delivery: Callable[[Message], None] | None = None,
         *,
@@ -92,8 +92,8 @@ class Window:
         self.in_memory_only += number is None
         try:
             self.producer.send(
-                record.topic, record.partition, record.key, record.value,
-                timestamp_ms=record.timestamp_ms, on_delivery=partial(self._arrived, ticket), timeout_s=0.0,
+                record.topic, record.partition, record.key, record.value, record.headers, record.timestamp_ms,
+                on_delivery=partial(self._arrived, ticket), timeout_s=0.0,
             )  # fmt: skip
         except QueueFull:
             self._remove(ticket)

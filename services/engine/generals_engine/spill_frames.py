@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import BinaryIO
 
+from generals_runtime.kafka import Headers
+
 _HEAD = struct.Struct("<II")
 _BODY = struct.Struct("<qIIHH")
 MOST_BYTES = 64 * 1024 * 1024
@@ -24,7 +26,10 @@ Spot = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record for Kafka. index: how many records of the same game came before it."""
+    """One record for Kafka. index: how many records of the same game came before it.
+
+    headers: not written to disk; a record that is read from there has none.
+    """
 
     topic: str
     partition: int
@@ -32,6 +37,7 @@ class Record:
     value: bytes
     timestamp_ms: int
     index: int = 0
+    headers: Headers | None = None
 
     @property
     def spot(self) -> Spot:

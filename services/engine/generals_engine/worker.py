@@ -19,7 +19,7 @@ from generals_engine.outbox_choice import open_outbox
 from generals_engine.partitions import partition_of
 from generals_engine.settings import EngineSettings
 from generals_engine.timing import timed
-from generals_runtime import metrics
+from generals_runtime import metrics, tracing
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import TopicMissing, connect
 from generals_runtime.service import Finished
@@ -39,6 +39,7 @@ class _Record:
     key: bytes
     value: bytes
     timestamp_ms: int
+    span: tracing.Span | None = None
 
 
 class CannotPlay(OperatorError):
@@ -81,6 +82,7 @@ class EngineWorker:
         self._metrics = observed or metrics.default()
         self._play = timed(self._play, self._metrics.engine)
         self._now_ms = now_ms
+        self._tracing = tracing.default()
         self._outbox = outbox
         self._partitions: dict[str, int] = {}
         self._waiting: deque[_Record] = deque()
@@ -163,11 +165,16 @@ class EngineWorker:
         engine.games_running.set(self._games.running)
 
     def _take_chunk(self, chunk: TransitionChunk) -> None:
+        span = None
+        if self._tracing is not None:
+            span = self._tracing.sample(
+                "send chunk", {"game": chunk.game_id, "chunk": chunk.chunk, "ticks": chunk.ticks}
+            )
         begun = time.perf_counter()
         value = encode_chunk(chunk)
         self._metrics.runtime.serialise_seconds.labels("transition_chunk").observe(time.perf_counter() - begun)
         self._metrics.engine.chunk_bytes.observe(len(value))
-        self._take(self._topics.transitions.name, chunk.game_id, value)
+        self._take(self._topics.transitions.name, chunk.game_id, value, span)
 
     def _take_summary(self, summary: GameSummary, played: Played) -> None:
         engine = self._metrics.engine
@@ -179,18 +186,21 @@ class EngineWorker:
             _log.error("game dropped", game=summary.game_id, tick=summary.ticks, reason=played.failure)
         self._take(self._topics.games.name, summary.game_id, encode_game(summary))
 
-    def _take(self, topic: str, game_id: str, value: bytes) -> None:
+    def _take(self, topic: str, game_id: str, value: bytes, span: tracing.Span | None = None) -> None:
         key = game_id.encode()
         partition = partition_of(key, self._partitions[topic])
-        self._waiting.append(_Record(topic, partition, key, value, self._now_ms()))
+        self._waiting.append(_Record(topic, partition, key, value, self._now_ms(), span))
 
     def _send_waiting(self) -> bool:
         """Offer what waits, oldest first; False if there was no room for all of it."""
         while self._waiting:
             record = self._waiting[0]
+            headers = None if record.span is None else tracing.headers_with(record.span)
             try:
-                self._box.put(record.topic, record.partition, record.key, record.value, record.timestamp_ms)
+                self._box.put(record.topic, record.partition, record.key, record.value, record.timestamp_ms, headers)
             except NotNow:
                 return False
+            if record.span is not None:
+                record.span.end()
             self._waiting.popleft()
         return True

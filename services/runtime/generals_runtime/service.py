@@ -24,7 +24,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
 
-from generals_runtime import logs, metrics
+from generals_runtime import logs, metrics, tracing
 from generals_runtime.errors import OperatorError
 from generals_runtime.health import HealthServer
 from generals_runtime.settings import ObservabilitySettings, ServiceSettings, SettingsError, load
@@ -210,12 +210,14 @@ def main(
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return WRONG_SETTINGS
     logs.configure(settings.observability, service=name, service_id=settings.service_id, settings=settings)
+    tracing.configure(settings.observability.tracing, service=name, service_id=settings.service_id)
     try:
         service = factory(settings)
         code = run(service, settings)
     except OperatorError as error:
         _log.error(str(error), error=type(error).__name__)
         code = FAILED
+    tracing.close()
     _end_even_if_threads_hang(code)
     return code
 

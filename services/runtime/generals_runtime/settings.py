@@ -23,7 +23,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from generals_runtime.settings_sources import SettingsError, load
 from generals_schemas.topics import TOPICS, Topics
 
-__all__ = ["KafkaSettings", "ObservabilitySettings", "ServiceSettings", "SettingsError", "SettingsGroup", "load"]
+__all__ = [
+    "KafkaSettings",
+    "ObservabilitySettings",
+    "ServiceSettings",
+    "SettingsError",
+    "SettingsGroup",
+    "TracingSettings",
+    "load",
+]
 
 _SERVER = re.compile(r"^(\[[0-9a-fA-F:]+\]|[^\s:,/]+):(\d{1,5})$")
 
@@ -95,6 +103,17 @@ class KafkaSettings(SettingsGroup):
         return TOPICS.with_prefix(self.topic_prefix)
 
 
+class TracingSettings(SettingsGroup):
+    """Which chunks are followed through all services, and where their spans go."""
+
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^(https?://\S+)?$",
+        description="OTLP over HTTP: http://host:4318/v1/traces; none or empty: no tracing",
+    )
+    sampled_share: float = Field(default=0.01, gt=0, le=1, description="of the chunks are followed; the engine draws")
+
+
 class ObservabilitySettings(SettingsGroup):
     """What the service says about itself, and where."""
 
@@ -111,6 +130,7 @@ class ObservabilitySettings(SettingsGroup):
     )
     stall_after_s: float = Field(default=120.0, gt=0, description="no progress for this long ends the service")
     stop_within_s: float = Field(default=20.0, gt=0, description="a shutdown that takes longer is cut off")
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def serves_http(self) -> bool:

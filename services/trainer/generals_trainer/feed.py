@@ -32,6 +32,7 @@ class Feed:
         start: Start,
         read_ahead: int,
         client_config: Mapping[str, Any],
+        with_headers: bool = False,
     ) -> None:
         """read_ahead: steps read and not yet taken, at most (but always one fetch)."""
         self._reader = RecordReader(
@@ -41,6 +42,7 @@ class Feed:
             start=start,
             follow=True,
             client_config=client_config,
+            with_headers=with_headers,
         )
         self._read_ahead = read_ahead
         self._queue: deque[Delivered] = deque()

@@ -14,6 +14,7 @@ import torch
 
 from generals_client.positions import Mark, Position
 from generals_client.reader import Delivered, ReaderStats
+from generals_runtime import tracing
 from generals_runtime.objects import open_store
 from generals_runtime.service import Finished
 from generals_schemas.records import ExperienceBatch
@@ -54,6 +55,7 @@ class Trainer:
         self._files: Files | None = None
         self._publisher: Publisher | None = None
         self._export: OnnxExport | None = None
+        self._tracing = tracing.default()
         self._member = f"{settings.group}-0"
         self._writer = checkpoint.Writer(settings.run_dir)
         self.version = 0
@@ -145,6 +147,7 @@ class Trainer:
             start=list(self.positions.values()) or "earliest",
             read_ahead=self.settings.read_ahead,
             client_config=config,
+            with_headers=self._tracing is not None,
         )
 
     def _learning_is_due(self) -> bool:
@@ -157,8 +160,18 @@ class Trainer:
         delivered = self._feed.take(timeout_s)
         if delivered is None:
             return False
+        begun_ns = time.time_ns()
         self._take(delivered)
+        if self._tracing is not None:
+            self._trace(self._tracing, delivered, begun_ns)
         return True
+
+    def _trace(self, follower: tracing.Tracing, delivered: Delivered, begun_ns: int) -> None:
+        """The end of a followed batch's way: it lies in the replay buffer."""
+        where = {"partition": delivered.partition, "offset": delivered.offset, "player": delivered.batch.player}
+        span = follower.follow(delivered.headers, "insert batch", where, start_ns=begun_ns)
+        if span is not None:
+            span.end()
 
     def _insert_what_is_there(self) -> None:
         """Without a ratio to keep: all that has been read goes in between two updates, within bounds."""

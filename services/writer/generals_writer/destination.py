@@ -197,7 +197,7 @@ class DestinationWriter:
         if segment is None or record.offset < segment.end:  # fetched before a rebalance or a new position
             return
         segment.add(record, self._clock())
-        self._observer.consumed(len(record.value))
+        self._observer.consumed(message)
 
     def _check(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -211,6 +211,7 @@ class DestinationWriter:
         consumer.assign([])
         self._mine = _Partitions(unsettled={partition.partition for partition in partitions})
         self._assigned, self._paused = True, False
+        self._observer.dropped()
         self._log.info("assigned", partitions=sorted(self._mine.unsettled))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 
 import structlog
+from confluent_kafka import Message
 
+from generals_runtime import tracing
 from generals_runtime.metrics import RuntimeMetrics, WriterMetrics
+from generals_writer.followed import Followed
 from generals_writer.publisher import Published
 from generals_writer.segments import OpenSegment
 
@@ -18,10 +21,19 @@ class Observer:
         self._name, self._topic, self._group = destination, topic, group
         self._observed, self._runtime = observed, runtime
         self._log = structlog.get_logger("generals_writer").bind(destination=destination)
+        tracer = tracing.default()
+        self._followed = None if tracer is None else Followed(tracer, destination)
 
-    def consumed(self, size_bytes: int) -> None:
+    def consumed(self, message: Message) -> None:
         self._runtime.records_consumed.labels(self._topic).inc()
-        self._runtime.bytes_consumed.labels(self._topic).inc(size_bytes)
+        self._runtime.bytes_consumed.labels(self._topic).inc(len(message))
+        if self._followed is not None:
+            self._followed.taken(message)
+
+    def dropped(self) -> None:
+        """What was consumed and not yet archived is another's now."""
+        if self._followed is not None:
+            self._followed.dropped()
 
     def wrote(self, seconds: float) -> None:
         """One object, retries included."""
@@ -46,6 +58,8 @@ class Observer:
         self._observed.bytes.labels(name).inc(sum(stored.bytes for stored in published.stored))
         self._runtime.repeats.labels(self._topic).inc(counts.repeats)
         self._runtime.losses.labels(self._topic).inc(counts.lost + counts.expired)
+        if self._followed is not None:
+            self._followed.archived(published)
         say = self._log.error if counts.lost or counts.unreadable else self._log.info
         say(
             "archived", partition=claim.partition, first=claim.first, end=claim.end, rows=counts.rows,
