@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from generals_runtime.errors import OperatorError
@@ -21,7 +22,7 @@ from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TopicSpec
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin._metadata import ClusterMetadata
+    from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 _log = structlog.get_logger("generals_runtime.kafka")
 _POLL_S = 0.05
@@ -33,7 +34,7 @@ class TopicMissing(OperatorError):
 
 
 def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s: float = 30.0) -> list[str]:
-    """Create what is missing of `specs`, wait until each has its leaders; the names created. May be repeated."""
+    """Create what is missing of `specs`, wait until each is served; the names created. May be repeated."""
     wanted = {spec.name: spec for spec in specs}
     admin = connect(kafka, timeout_s=timeout_s)
     existing = _metadata(admin, kafka, timeout_s).topics
@@ -46,7 +47,7 @@ def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s
                 topic=name, partitions=found, asked=wanted[name].partitions,
             )  # fmt: skip
     created = [name for name in _create(admin, kafka, missing, timeout_s) if name]
-    _wait_for_leaders(admin, kafka, set(wanted), timeout_s)
+    _wait_until_served(admin, kafka, set(wanted), timeout_s)
     return created
 
 
@@ -117,18 +118,27 @@ def _create(admin: AdminClient, kafka: KafkaSettings, specs: list[TopicSpec], ti
     return created
 
 
-def _wait_for_leaders(admin: AdminClient, kafka: KafkaSettings, names: set[str], timeout_s: float) -> None:
-    """A created topic is known to the controller before every broker serves it."""
+def _wait_until_served(admin: AdminClient, kafka: KafkaSettings, names: set[str], timeout_s: float) -> None:
+    """A created topic has leaders in the metadata before those know that they lead: they must have answered once."""
     deadline = time.monotonic() + timeout_s
     while True:
         topics = _metadata(admin, kafka, timeout_s).topics
-        without = {
-            name for name in names
-            if name not in topics or not topics[name].partitions
-            or any(partition.leader < 0 for partition in topics[name].partitions.values())
-        }  # fmt: skip
-        if not without:
+        unserved = {name for name in names if name not in topics or not _is_served(admin, topics[name])}
+        if not unserved:
             return
         if time.monotonic() > deadline:
-            raise KafkaUnavailable(f"topics without a leader after {timeout_s:g} s: {', '.join(sorted(without))}")
+            raise KafkaUnavailable(f"topics without a leader after {timeout_s:g} s: {', '.join(sorted(unserved))}")
         time.sleep(_POLL_S)
+
+
+def _is_served(admin: AdminClient, topic: TopicMetadata) -> bool:
+    """Whether the leader of each partition says where it ends."""
+    if not topic.partitions or any(partition.leader < 0 for partition in topic.partitions.values()):
+        return False
+    asked = {TopicPartition(str(topic.topic), number): OffsetSpec.latest() for number in topic.partitions}  # type: ignore[no-untyped-call]
+    try:
+        for answer in admin.list_offsets(asked).values():
+            answer.result()
+    except KafkaException:
+        return False
+    return True
