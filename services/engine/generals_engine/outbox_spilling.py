@@ -52,8 +52,9 @@ class SpillingOutbox:
         self._indices: dict[bytes, int] = {}
         self._said = False
         window.delivered = log.acknowledge
-        if recovery.given_up:
-            metrics.drops.labels("spill_to_disk").inc(recovery.given_up)
+        for topic, count in recovery.given_up.items():
+            given_up = metrics.drops if topic == chunks else metrics.dropped_summaries
+            given_up.labels("spill_to_disk").inc(count)
         self._recovery = None if recovery.step(0.0) else recovery
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -86,7 +87,7 @@ class Recovery:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._reader, self._settle_s, self._clock = log, reader, settle_s, clock
-        self.given_up = 0
+        self.given_up: Counter[str] = Counter()  # records, by topic
         self._expected = self._look(ids)
         self._ends: dict[Spot, int] | None = None
         self._still_since: float | None = None
@@ -145,7 +146,7 @@ class Recovery:
                 yield number, record
             else:
                 log.cut(number)
-                self.given_up += 1
+                self.given_up[record.topic] += 1
 
     def _seek(self) -> bool:
         starts = self._log.old_starts()
@@ -209,7 +210,9 @@ class Recovery:
         self._log.recovering = False
         self._reader.close()
         if self.given_up:
-            _log.error("records behind a damaged spill file are given up: their games end there", records=self.given_up)
+            _log.error(
+                "records behind a damaged spill file are given up: their games end there", records=self.given_up.total()
+            )
         if self.records:
             _log.info("spilled records of a former process", sent_by_it=found, to_send=self.records - found)
         return True
