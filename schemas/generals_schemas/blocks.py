@@ -63,16 +63,30 @@ def _decompressor() -> zstandard.ZstdDecompressor:
     return found
 
 
-def pack(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """Compress the arrays, in this order. They must be C-contiguous and little-endian."""
-    return _writer()(arrays)
+def checked(name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The array, C-contiguous.
+
+    Raises:
+        ValueError: it is of another dtype or shape.
+    """
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, must be {dtype} {shape}")
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def pack(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
+    """Compress the arrays, in this order. They must be C-contiguous and little-endian.
+
+    `kinds`: what each holds, see `zstd_tables`. It changes what the block takes, not what it holds.
+    """
+    return _writer()(arrays, kinds)
 
 
 @cache
-def _writer() -> Callable[[Sequence[NDArray[Any]]], bytes]:
+def _writer() -> Callable[[Sequence[NDArray[Any]], Sequence[int]], bytes]:
     """The row writer where numba is installed, else zstd's own. Readers cannot tell, and need neither."""
     if find_spec("numba") is None:
-        return pack_by_search
+        return lambda arrays, _: pack_by_search(arrays)
     from generals_schemas.zstd_rows import pack_rows  # compiles: only who writes shall wait for it
 
     return pack_rows

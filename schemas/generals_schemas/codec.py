@@ -1,14 +1,12 @@
 """Records to bytes and back. Structure is checked here; whether the values make sense is the collector's validation."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
-from generals_schemas.blocks import ArraySpec, Layout, layout, pack, unpack
+from generals_schemas.batch_writer import write_batch
+from generals_schemas.blocks import ArraySpec, Layout, layout, unpack
 from generals_schemas.chunk_writer import write_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.framing import schema
@@ -24,7 +22,6 @@ from generals_schemas.records import (
     TransitionChunk,
 )
 
-CODEC = "zstd_rows"
 MAX_PLANES = 64
 MAX_SCALARS = 1024
 
@@ -95,53 +92,7 @@ def encode_batch(batch: ExperienceBatch) -> bytes:
     Raises:
         ValueError: an array has a wrong dtype or shape.
     """
-    specs = _batch_specs(
-        steps=batch.steps,
-        tiles=batch.width * batch.height,
-        planes=len(batch.planes),
-        scalars=len(batch.scalar_names),
-        army=_army_dtype(batch.armies),
-        log_probs=batch.log_probs is not None,
-    )
-    arrays = {
-        "scalars": batch.scalars,
-        "actions": batch.actions,
-        "rewards": batch.rewards,
-        "log_probs": batch.log_probs,
-        "armies": batch.armies,
-        "bits": batch.bits,
-    }
-    return _BATCH.write(
-        {
-            "game_id": batch.game_id,
-            "chunk": batch.chunk,
-            "player": batch.player,
-            "first_tick": batch.first_tick,
-            "steps": batch.steps,
-            "width": batch.width,
-            "height": batch.height,
-            "encoding": batch.encoding,
-            "encoding_params": batch.encoding_params,
-            "reward": batch.reward,
-            "reward_params": batch.reward_params,
-            "policy": _policy_fields(batch.policy),
-            "config_version": batch.config_version,
-            "planes": batch.planes,
-            "scalars": batch.scalar_names,
-            "army_dtype": _army_dtype(batch.armies),
-            "has_log_probs": batch.log_probs is not None,
-            "end": batch.end,
-            "source_topic": batch.source.topic,
-            "source_topic_id": batch.source.topic_id,
-            "source_partition": batch.source.partition,
-            "source_offset": batch.source.offset,
-            "batch_index": batch.source.index,
-            "batch_count": batch.source.count,
-            "rejected": batch.rejected,
-            "codec": CODEC,
-            "arrays": _pack_checked(specs, arrays),
-        }
-    )
+    return write_batch(batch)
 
 
 def batch_source(record: bytes) -> Source:
@@ -293,22 +244,6 @@ def _batch_specs(*, steps: int, tiles: int, planes: int, scalars: int, army: str
     ]
 
 
-def _pack_checked(specs: Sequence[ArraySpec], arrays: dict[str, Any]) -> bytes:
-    for name, dtype, shape in specs:
-        array = arrays[name]
-        if array.dtype != np.dtype(dtype) or array.shape != shape:
-            raise ValueError(f"{name} is {array.dtype} {array.shape}, must be {np.dtype(dtype)} {shape}")
-    return pack([np.ascontiguousarray(arrays[name]) for name, _, _ in specs])
-
-
-def _army_dtype(armies: Any) -> str:
-    return "u4" if armies.dtype == np.uint32 else "u2"
-
-
-def _policy_fields(policy: PolicyRef) -> dict[str, Any]:
-    return {"name": policy.name, "version": policy.version}
-
-
 def _source(fields: dict[str, Any]) -> Source:
     return Source(
         topic=fields["source_topic"],
@@ -318,11 +253,6 @@ def _source(fields: dict[str, Any]) -> Source:
         index=fields["batch_index"],
         count=fields["batch_count"],
     )
-
-
-def _check_board(width: int, height: int) -> None:
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise ValueError(f"a board of {width} x {height}: sides are 1 … {MAX_SIDE}")
 
 
 def _require_board(width: int, height: int) -> None:

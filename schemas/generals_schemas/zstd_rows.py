@@ -4,11 +4,13 @@ zstd finds repetitions by hashing; here they are known. Row i + 1 of a board's a
 so the sequences are read off by comparing each byte with the one a row before. Entropy coding is zstd's own, with fixed
 tables (`zstd_tables`) that each frame carries.
 
-What does not repeat by rows (a board's first row, the actions) is left as literals. Needs numba; `blocks` does without.
+What does not repeat by rows (a board's first row but for its runs of one byte, the actions) is left as literals. Needs
+numba; `blocks` does without.
 
 Format: RFC 8878. One frame, single segment, content size in four bytes; for each array blocks of up to 128 KiB of
-content, with literals (Huffman in four streams, or raw) and sequences (FSE). The tables are written into the first
-block that uses them, and later ones repeat them. A block's first match names its offset, the others are "as before".
+content, with literals (Huffman in four streams, or raw) and sequences (FSE). Tables are written into the first block
+that uses them, and blocks behind it that use the same repeat them. A match names its offset if it is not that of the
+match before, or its block's first.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -25,7 +27,8 @@ from generals_schemas.unaligned import leading_zeros, load64, store64, trailing_
 from generals_schemas.zstd_tables import (
     HUFFMAN_BITS,
     HUFFMAN_CODES,
-    HUFFMAN_TREE,
+    HUFFMAN_TREE_BYTES,
+    HUFFMAN_TREES,
     LITERAL_BASES,
     LITERAL_CODES,
     LITERAL_EXTRAS,
@@ -43,13 +46,21 @@ Bytes = NDArray[np.uint8]
 
 BLOCK_BYTES = 128 * 1024
 FRAME_HEADER_BYTES = 9
+_MAGIC = 0xA0_FD_2F_B5_28
+"""The four bytes of every frame, and one that says: a single segment, its size in four bytes."""
+
+_EMPTY_FRAME = _MAGIC.to_bytes(5, "little") + bytes(4) + b"\x01\x00\x00"
 LEAST_MATCH = 4
 """A sequence costs about two bytes, an equal byte among the literals less than half of one."""
 
 _FEWEST_CODED = 64
 """Fewer literals are left raw: coding them takes more than it could save."""
 
-_TREE_WRITTEN, _TABLES_WRITTEN = 0, 1
+_FEWEST_ALIKE = 24
+"""Fewer equal bytes in a first row are left as literals."""
+
+_TREE, _TABLES_WRITTEN = 0, 1
+"""In `written`: 1 + the kind whose tree a reader has, and whether it has the sequences' tables."""
 
 _ONE, _NONE, _BYTE = np.uint64(1), np.uint64(0), np.uint64(0xFF)
 
@@ -67,32 +78,54 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def pack_rows(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """The arrays, one after another, as a zstd frame. They must be C-contiguous."""
+def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
+    """The arrays, one after another, as a zstd frame. They must be C-contiguous; `kinds` are those of `zstd_tables`."""
     scratch = _scratch
-    filled = [array for array in arrays if array.size]
-    size = sum([array.nbytes for array in filled])
-    most = size + size // 8 + 64 * len(filled) + 4096
+    size = sum([array.nbytes for array in arrays])
+    most = size + size // 8 + 512 * len(arrays) + 4096
     if scratch.out.size < most:
         scratch.out = np.empty(2 * most, np.uint8)
-    scratch.out[:FRAME_HEADER_BYTES] = tuple(b"\x28\xb5\x2f\xfd\xa0" + size.to_bytes(4, "little"))
-    scratch.written[:] = 0
+    filled, rows = [], []
+    for array, kind in zip(arrays, kinds, strict=True):
+        if array.size:
+            # Read-only arrays are a type of their own to numba, and seldom written again.
+            filled.append(np.frombuffer(array if array.flags.writeable else array.copy(), np.uint8))
+            rows.append((array.strides[0], kind))
+    if not filled:
+        return _EMPTY_FRAME
+    written = write_frame(
+        tuple(filled), tuple(rows), size, scratch.out, scratch.literals, scratch.sequences, scratch.written
+    )
+    return scratch.out[:written].tobytes()
+
+
+@jit_kernel
+def write_frame(
+    arrays: tuple[Bytes, ...],
+    rows: tuple[tuple[int, int], ...],
+    size: int,
+    out: Bytes,
+    literals: Bytes,
+    sequences: NDArray[np.int32],
+    written: NDArray[np.int64],
+) -> int:
+    """Write a frame of arrays that hold `size` bytes to `out`; its length. `rows`: of each, stride and kind."""
+    _put(out, 0, _MAGIC, 5)
+    _put(out, 5, size, 4)
+    written[:] = 0
     at = FRAME_HEADER_BYTES
-    for i, array in enumerate(filled):
-        if not array.flags.writeable:  # a type of its own to numba, and seldom written again
-            array = array.copy()
-        data = np.frombuffer(array, np.uint8)
-        last = i == len(filled) - 1
-        at = write_array(
-            data, array.strides[0], last, scratch.out, at, scratch.literals, scratch.sequences, scratch.written
-        )
-    return scratch.out[:at].tobytes() if filled else scratch.out[:at].tobytes() + b"\x01\x00\x00"
+    for i in range(len(arrays)):
+        stride, kind = rows[i]
+        last = i == len(arrays) - 1
+        at = write_array(arrays[i], stride, kind, last, out, at, literals, sequences, written)
+    return at
 
 
 @jit_kernel
 def write_array(
     data: Bytes,
     stride: int,
+    kind: int,
     last: bool,
     out: Bytes,
     at: int,
@@ -100,16 +133,16 @@ def write_array(
     sequences: NDArray[np.int32],
     written: NDArray[np.int64],
 ) -> int:
-    """Write the blocks of an array with rows of `stride` bytes to `out`; where they end."""
+    """Write the blocks of an array with rows of `stride` bytes to `out`, from `at` on; where they end."""
     for start in range(0, data.size, BLOCK_BYTES):
         end = min(start + BLOCK_BYTES, data.size)
-        tree, tables = written[_TREE_WRITTEN], written[_TABLES_WRITTEN]
+        tree, tables = written[_TREE], written[_TABLES_WRITTEN]
         count, kept = find_sequences(data, stride, start, end, literals, sequences)
-        body = write_literals(literals, kept, out, at + 3, written)
+        body = write_literals(literals, kept, kind, out, at + 3, written)
         body = write_sequences(sequences, count, out, body, written)
         header = (body - at - 3) << 3 | 4
         if body - at - 3 >= end - start:  # nothing gained: a raw block, which carries no tables
-            written[_TREE_WRITTEN], written[_TABLES_WRITTEN] = tree, tables
+            written[_TREE], written[_TABLES_WRITTEN] = tree, tables
             _copy(data, start, end, out, at + 3)
             body = at + 3 + end - start
             header = (end - start) << 3
@@ -141,8 +174,9 @@ def find_sequences(
 
     Offset value: 1 is "as before", otherwise the offset + 3. What follows the last sequence is literals too.
     """
-    count = kept = 0
-    anchor = start  # from here on, literals are not yet written
+    count, kept, anchor = 0, 0, start  # from `anchor` on, literals are not yet written
+    if start == 0:
+        count, kept, anchor = _find_runs(data, min(stride, end), literals, sequences)
     cursor = position = max(stride, start)  # from here on, all bytes before `position` repeat
     offset = stride + 3
     while position < end:
@@ -170,6 +204,26 @@ def find_sequences(
         sequences[count, 2] = offset
         return count + 1, kept
     return count, _keep(data, anchor, end, literals, kept)
+
+
+@jit_kernel
+def _find_runs(data: Bytes, end: int, literals: Bytes, sequences: NDArray[np.int32]) -> tuple[int, int, int]:
+    """The sequences of the first row, and where the last one ends: all but the first byte of a run repeat it."""
+    count = kept = anchor = position = 0
+    offset = 1 + 3
+    while position < end:
+        stop = position + 1
+        while stop < end and data[stop] == data[position]:
+            stop += 1
+        if stop - position >= _FEWEST_ALIKE:
+            kept = _keep(data, anchor, position + 1, literals, kept)
+            sequences[count, 0] = position + 1 - anchor
+            sequences[count, 1] = stop - position - 1
+            sequences[count, 2] = offset
+            count += 1
+            anchor, offset = stop, 1
+        position = stop
+    return count, kept, anchor
 
 
 @jit_kernel
@@ -215,12 +269,12 @@ def _keep(data: Bytes, start: int, stop: int, literals: Bytes, kept: int) -> int
 
 
 @jit_kernel
-def write_literals(literals: Bytes, count: int, out: Bytes, at: int, written: NDArray[np.int64]) -> int:
+def write_literals(literals: Bytes, count: int, kind: int, out: Bytes, at: int, written: NDArray[np.int64]) -> int:
     """The literals section; where it ends."""
     if count >= _FEWEST_CODED:
-        end = _write_coded(literals, count, out, at, written[_TREE_WRITTEN] != 0)
+        end = _write_coded(literals, count, kind, out, at, written[_TREE] == 1 + kind)
         if end - at < count:
-            written[_TREE_WRITTEN] = 1
+            written[_TREE] = 1 + kind
             return end
     header, size = (count << 3, 1) if count < 32 else (count << 4 | 4, 2) if count < 4096 else (count << 4 | 12, 3)
     _put(out, at, header, size)
@@ -229,35 +283,35 @@ def write_literals(literals: Bytes, count: int, out: Bytes, at: int, written: ND
 
 
 @jit_kernel
-def _write_coded(literals: Bytes, count: int, out: Bytes, at: int, tree_known: bool) -> int:
+def _write_coded(literals: Bytes, count: int, kind: int, out: Bytes, at: int, tree_known: bool) -> int:
     """Huffman-coded literals in four streams behind the tree, if it is not known, and a table of three stream sizes."""
     bits, size = (10, 3) if count < 1024 else (14, 4) if count < 16384 else (18, 5)
     tree = at + size
     jumps = tree
     if not tree_known:
-        _copy(HUFFMAN_TREE, 0, HUFFMAN_TREE.size, out, tree)
-        jumps += HUFFMAN_TREE.size
+        _copy(HUFFMAN_TREES[kind], 0, HUFFMAN_TREE_BYTES[kind], out, tree)
+        jumps += HUFFMAN_TREE_BYTES[kind]
     end = jumps + 6
     share = (count + 3) // 4
     for stream in range(4):
         begun = end
-        end = _write_stream(literals, stream * share, min(count, (stream + 1) * share), out, begun)
+        end = _write_stream(literals, stream * share, min(count, (stream + 1) * share), kind, out, begun)
         if stream < 3:
             _put(out, jumps + 2 * stream, end - begun, 2)
     if end - tree < count:
-        kind = 3 if tree_known else 2
-        _put(out, at, kind | (size - 2) << 2 | count << 4 | (end - tree) << (4 + bits), size)
+        how = 3 if tree_known else 2
+        _put(out, at, how | (size - 2) << 2 | count << 4 | (end - tree) << (4 + bits), size)
     return end
 
 
 @jit_kernel
-def _write_stream(literals: Bytes, start: int, stop: int, out: Bytes, at: int) -> int:
+def _write_stream(literals: Bytes, start: int, stop: int, kind: int, out: Bytes, at: int) -> int:
     """One Huffman stream: the last literal first, closed by a one bit."""
     word, filled = _NONE, 0
     for i in range(stop - 1, start - 1, -1):
         symbol = literals[i]
-        word |= np.uint64(HUFFMAN_CODES[symbol]) << np.uint64(filled)
-        filled += HUFFMAN_BITS[symbol]
+        word |= np.uint64(HUFFMAN_CODES[kind, symbol]) << np.uint64(filled)
+        filled += HUFFMAN_BITS[kind, symbol]
         if filled >= 48:
             store64(out, at, word)
             at += filled >> 3

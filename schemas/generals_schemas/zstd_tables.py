@@ -28,10 +28,8 @@ MATCH_CODES = np.searchsorted(MATCH_BASES, np.arange(128), side="right") - 1
 
 # Shares of a code in a table of 2^log; -1: less than two.
 _LITERAL_LOG, _MATCH_LOG, _OFFSET_LOG = 8, 7, 8
-_LITERAL_SHARES = [-1, 167, -1, 46, 2, 7, 2, 2] + [-1] * 28
-_MATCH_SHARES = (
-    [-1, -1, 7, -1, 2] + [-1] * 27 + [2, 2, 13, -1, 3, 5, 3, -1, 4, 2, 5, 14, 12, 15] + [-1] * 7
-)  # fmt: skip
+_LITERAL_SHARES = [-1, 163, 3, 44, 4, 7, 3, 3] + [-1] * 28
+_MATCH_SHARES = [-1, -1, 7, -1, 2] + [-1] * 27 + [2, 3, 14, -1, 4, 5, 2, -1, 5, 2, 5, 12, 12, 14] + [-1] * 7
 _OFFSET_SHARES = [239] + [-1] * 17
 """Offset values up to a block's 128 KiB have 18 codes."""
 
@@ -125,19 +123,29 @@ SEQUENCE_TABLES = np.frombuffer(
 ).copy()
 """How the three tables are given, and the tables."""
 
-HUFFMAN_TREE = np.frombuffer(
-    bytes.fromhex(
-        "3c10983649d218c0c0c0c0c0c0c0c0c0c0c0c000ccc0c0c0c020bdd4922fb5e4"
-        "4b2d39aeaed8a92bd60406060606060646f4ffffffff6fad6d846c9902"
-    ),
-    np.uint8,
-).copy()
-"""The description of HUFFMAN_BITS, as zstd itself wrote it for bytes in exactly these shares."""
+GENERAL, NUMBERS, ARMIES, PLANES = range(4)
+"""Kinds of arrays, each with a Huffman code of its own: anything; actions and rewards; views' armies; bit planes.
 
-HUFFMAN_BITS = np.full(256, 11)
-HUFFMAN_BITS[[127, 128, 255]] = 9
-HUFFMAN_BITS[:75] = np.repeat([1, 3, 4, 5, 6, 7, 8, 9, 10], [1, 1, 1, 2, 1, 3, 8, 16, 42])
-HUFFMAN_BITS[48] = 6  # a mountain's tile byte
+A frame carries the tree of each kind in it, some 60 bytes: one that stands alone is better off with GENERAL alone.
+"""
+
+_LENGTHS = (
+    "13455677778888888889999999aaaaaaaaaaaaaaaaaaaaaa5abbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+    "25555578888879899999999999999999999999999999999999999999987668999999999999999999999999"
+    "99999999999999999999999999999999999999999989999999889999999999999999999999999999999999"
+    "999999999999987668999899999999999999999999999999999999999999999999999999999999999999",
+    "13455667777778888889999999999999999aaaaaaaaaaaaaaaaaababbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+    "2565687668887875699a9aaa7aaa8a86699b9bab8bbbabba7aababba8aba9a9669aa9bab9bbbbbbb8bbbbb"
+    "bbabbbbbbb7bababbbabbbbbba7bbbbbba8aba9a96599a9baa9bbbabb98bbbbbbbabbbabba8bbbbbbbbbbb"
+    "bbbb8bbbbbbb9bbbaba95aaaabbaabbbbba98bbbbbbbabbbaba96ababbb9abbbaba959b9aba86ab97964",
+)
+"""The bits that each of the 256 bytes takes as a literal, in hexadecimal, one line after another, a kind each."""
+
+HUFFMAN_BITS = np.array([[int(digit, 16) for digit in lengths] for lengths in _LENGTHS])
 
 
 def _canonical(bits: Table) -> Table:
@@ -152,4 +160,46 @@ def _canonical(bits: Table) -> Table:
     return codes
 
 
-HUFFMAN_CODES = _canonical(HUFFMAN_BITS)
+def describe_tree(bits: Table) -> bytes:
+    """The Huffman code as a block carries it: weights, coded by FSE in two states that take turns.
+
+    The last byte's is not written: it is what is left.
+    """
+    weights = [int(weight) for weight in bits.max() + 1 - bits[:-1]]
+    log = 6
+    shares = _shares(weights, log)
+    table = encoding_table(shares, log)
+    word = filled = 0
+    states: list[int | None] = [None, None]
+    for i in range(len(weights) - 1, -1, -1):
+        symbol, state = weights[i], states[i % 2]
+        delta_bits, delta_state = int(table[1 + 2 * symbol]), int(table[2 + 2 * symbol])
+        if state is None:  # a state that leads to the symbol and costs no bits
+            taken = (delta_bits + (1 << 15)) >> 16
+            state = (taken << 16) - delta_bits
+        else:
+            taken = (state + delta_bits) >> 16
+            word |= (state & ((1 << taken) - 1)) << filled
+            filled += taken
+        states[i % 2] = int(table[STATES + (state >> taken) + delta_state])
+    for last in (states[1], states[0]):
+        word |= ((last or 0) & ((1 << log) - 1)) << filled
+        filled += log
+    word |= 1 << filled
+    body = describe(shares, log) + word.to_bytes(filled // 8 + 1, "little")
+    return bytes([len(body)]) + body
+
+
+def _shares(symbols: list[int], log: int) -> list[int]:
+    """Shares of 2^log by how often each symbol occurs, at least one each; what is left over goes to the commonest."""
+    counts = np.bincount(symbols)
+    shares = np.where(counts > 0, np.maximum(1, (counts << log) // len(symbols)), 0)
+    shares[counts.argmax()] += (1 << log) - shares.sum()
+    return [int(share) for share in shares]
+
+
+_DESCRIBED = [np.frombuffer(describe_tree(bits), np.uint8) for bits in HUFFMAN_BITS]
+HUFFMAN_CODES = np.array([_canonical(bits) for bits in HUFFMAN_BITS])
+HUFFMAN_TREE_BYTES = np.array([len(tree) for tree in _DESCRIBED])
+HUFFMAN_TREES = np.array([np.resize(tree, HUFFMAN_TREE_BYTES.max()) for tree in _DESCRIBED])
+"""The description of each code; only the first HUFFMAN_TREE_BYTES of a row are it."""

@@ -24,6 +24,7 @@ from generals_collector.pipeline import Destinations, Pipeline
 from generals_collector.tensorise import Recipe
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import (
+    BATCH_PRODUCER,
     OrderedProducer,
     TopicMissing,
     ensure_topics,
@@ -100,7 +101,7 @@ def run(
             ends={p: consumer.get_watermark_offsets(TopicPartition(job.source, p), _ASK_S)[1] for p in partitions},
         )
         converter = Converter(replace(job.recipe, version=identity), source_id)
-        with OrderedProducer(job.kafka, client_id=group) as producer:
+        with OrderedProducer(job.kafka, client_id=group, overrides=BATCH_PRODUCER) as producer:
             pipeline = Pipeline(producer, converter, Destinations(job.target, None), threads=job.threads)
             try:
                 _copy(consumer, job.source, pipeline, progress, on_progress, stop)
@@ -233,5 +234,5 @@ def _note(group: list[Converted], progress: Progress) -> None:
     for converted in group:
         progress.chunks += 1
         progress.rejected += converted.rejected is not None
-        progress.experiences += sum(batch.steps for batch in converted.batches)
+        progress.experiences += converted.experiences
         progress.positions[converted.source.partition] = converted.source.offset + 1

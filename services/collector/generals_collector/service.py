@@ -24,7 +24,7 @@ from generals_collector.reloading import Reloader
 from generals_collector.settings import CollectorSettings
 from generals_runtime import metrics
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import OrderedProducer, TopicMissing, make_admin, make_consumer, topic_ids
+from generals_runtime.kafka import BATCH_PRODUCER, OrderedProducer, TopicMissing, make_admin, make_consumer, topic_ids
 
 _log = structlog.get_logger("generals_collector.service")
 T = TypeVar("T")
@@ -56,9 +56,7 @@ class CollectorService:
         ids = topic_ids(self._admin, [topics.transitions.name])
         self._converter = Converter(settings.recipe(), ids[topics.transitions.name], settings.flow.max_record_bytes)
         self._reloader = Reloader(settings, self._apply)
-        self._producer = OrderedProducer(
-            settings.kafka, client_id=settings.service_id, overrides={"message.max.bytes": 2_000_000}
-        )
+        self._producer = OrderedProducer(settings.kafka, client_id=settings.service_id, overrides=BATCH_PRODUCER)
         self._pipeline = Pipeline(
             self._producer,
             self._converter,

@@ -1,10 +1,18 @@
 """Everything a service needs of Kafka, under one name."""
 
-from generals_runtime.kafka_clients import ErrorLog, KafkaUnavailable, make_admin, make_consumer, make_producer
+from generals_runtime.kafka_clients import (
+    BATCH_PRODUCER,
+    ErrorLog,
+    KafkaUnavailable,
+    make_admin,
+    make_consumer,
+    make_producer,
+)
 from generals_runtime.kafka_topics import TopicMissing, connect, ensure_topics, topic_ids
 from generals_runtime.ordered_producer import DeliveryFailed, Headers, OrderedProducer, QueueFull, RecordTooLarge
 
 __all__ = [
+    "BATCH_PRODUCER",
     "DeliveryFailed",
     "ErrorLog",
     "Headers",

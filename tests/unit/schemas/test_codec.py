@@ -51,6 +51,21 @@ def test_the_hand_written_chunk_is_what_fastavro_writes(armies: type, optional: 
     assert schema("transition_chunk").write(fields) == record
 
 
+@pytest.mark.parametrize("armies", [np.uint16, np.uint32])
+@pytest.mark.parametrize("optional", [True, False])
+def test_the_hand_written_batch_is_what_fastavro_writes(armies: type, optional: bool) -> None:
+    written = replace(
+        batch(), game_id="spiel-ü-0-1", first_tick=70_000, armies=batch().armies.astype(armies),
+        end="truncated" if optional else "none", log_probs=batch().log_probs if optional else None,
+        reward_params={"clip": 0.5, "win": 2.0} if optional else {},
+    )  # fmt: skip
+    marker = ExperienceBatch.rejection(reason="checksum", source=replace(batch().source, offset=2**40))
+    for record in map(encode_batch, (written, marker)):
+        fields = schema("experience_batch").read(record)
+        fields.pop("checksum")
+        assert schema("experience_batch").write(fields) == record
+
+
 def test_a_batch_comes_back_as_it_was_and_its_source_alone_too() -> None:
     record = encode_batch(batch())
     assert_same(decode_batch(record), batch())

@@ -1,0 +1,42 @@
+"""Avro's binary form, piece by piece, for records that are written too often for a general library.
+
+Numbers are zigzag varints, strings and bytes stand behind their length, arrays and maps are one block behind its count
+and a zero, enums and unions are the index of what follows. `None` fields write nothing behind their index.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+ZERO, ONE = b"\x00", b"\x02"
+"""The numbers 0 and 1; also an empty array and the first and second branch of a union."""
+
+FALSE, TRUE = b"\x00", b"\x01"
+
+
+@lru_cache(maxsize=65_536)
+def long(value: int) -> bytes:
+    """A number as a zigzag varint."""
+    rest = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def text(value: str) -> bytes:
+    """A string."""
+    encoded = value.encode()
+    return long(len(encoded)) + encoded
+
+
+def array(items: Sequence[bytes]) -> bytes:
+    """Items that are in their binary form already."""
+    return long(len(items)) + b"".join(items) + ZERO if items else ZERO
+
+
+def doubles(entries: Iterable[tuple[str, float]]) -> bytes:
+    """A map of doubles."""
+    return array([text(name) + struct.pack("<d", value) for name, value in entries])
