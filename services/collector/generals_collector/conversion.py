@@ -6,6 +6,10 @@ holes. An unknown schema is not bad data: it goes through as UnknownSchema and s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from generals_collector.tensorise import Recipe, experiences
 from generals_schemas.codec import decode_chunk, encode_batch
@@ -29,18 +33,33 @@ class RawRecord:
     headers: Headers = ()
 
 
+class Played(NamedTuple):
+    """What metrics want to know of a batch. The batch itself is let go as soon as it is encoded: a group of them is no
+    longer in the processor's cache, and thirty times as large as what is sent."""
+
+    policy: str
+    tiles: int
+    actions: NDArray[np.int32]
+    rewards: NDArray[np.float32]
+    raw_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Converted:
     """What one source record becomes.
 
-    values: records for the experiences topic, in order.  batches: the same before encoding.
+    values: records for the experiences topic, in order.  played: what is in them.
     rejected: why it goes to the dead-letter topic too, if it does.
     """
 
     source: RawRecord
     values: tuple[bytes, ...]
-    batches: tuple[ExperienceBatch, ...] = ()
+    played: tuple[Played, ...] = ()
     rejected: BadRecord | None = None
+
+    @property
+    def experiences(self) -> int:
+        return sum(len(one.actions) for one in self.played)
 
     @property
     def dead_letter_headers(self) -> Headers:
@@ -84,10 +103,15 @@ class Converter:
         except BadRecord as error:
             marker = ExperienceBatch.rejection(reason=error.reason, source=source, config_version=how.version)
             return Converted(raw, (encode_batch(marker),), rejected=error)
-        return Converted(raw, values, tuple(batches))
+        return Converted(raw, values, tuple(map(_played, batches)))
 
     def _check_sizes(self, values: tuple[bytes, ...]) -> None:
         largest = max(len(value) for value in values)
         if largest > self.max_record_bytes:
             limit = f"the limit is {self.max_record_bytes:,}; play shorter chunks"
             raise BadRecord("too_large", f"a batch of {largest:,} bytes comes out of it, {limit}")
+
+
+def _played(batch: ExperienceBatch) -> Played:
+    size = batch.armies.nbytes + batch.bits.nbytes
+    return Played(batch.policy.name, batch.width * batch.height, batch.actions, batch.rewards, size)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.conversion import Converted
+from generals_collector.conversion import Converted, Played
 from generals_runtime import metrics
-from generals_schemas.records import ExperienceBatch
 
 ACTION_KINDS = (
     "up", "down", "left", "right", "up_split", "down_split", "left_split", "right_split", "pass",
@@ -19,30 +18,29 @@ PASS = 8
 def observe(converted: Sequence[Converted], seconds: float) -> None:
     """Count a group that took `seconds` to convert."""
     group = metrics.default().collector
-    batches = [batch for one in converted for batch in one.batches]
+    played = [one for record in converted for one in record.played]
     group.chunks.inc(sum(1 for one in converted if one.rejected is None))
     group.transform_seconds.observe(seconds / len(converted))
-    if not batches:
+    if not played:
         return
     steps: Counter[str] = Counter()
-    for batch in batches:
-        steps[batch.policy.name] += batch.steps
+    for one in played:
+        steps[one.policy] += len(one.actions)
     for policy, count in steps.items():
         group.experiences.labels(metrics.policy_label(policy)).inc(count)
-    group.reward.observe(np.concatenate([batch.rewards for batch in batches]))
-    kinds = count_actions(batches)
-    for name, count in zip(ACTION_KINDS, kinds.tolist(), strict=True):
+    group.reward.observe(np.concatenate([one.rewards for one in played]))
+    for name, count in zip(ACTION_KINDS, count_actions(played).tolist(), strict=True):
         group.actions.labels(name).inc(count)
     runtime = metrics.default().runtime
-    runtime.raw_bytes.labels("experience_batch").inc(sum(batch.armies.nbytes + batch.bits.nbytes for batch in batches))
+    runtime.raw_bytes.labels("experience_batch").inc(sum(one.raw_bytes for one in played))
     runtime.packed_bytes.labels("experience_batch").inc(sum(len(v) for one in converted for v in one.values))
 
 
-def count_actions(batches: Sequence[ExperienceBatch]) -> NDArray[np.int64]:
+def count_actions(played: Sequence[Played]) -> NDArray[np.int64]:
     """`[9]`: how often each of ACTION_KINDS was taken. Boards of one size are counted together."""
     by_size: dict[int, list[NDArray[np.int32]]] = defaultdict(list)
-    for batch in batches:
-        by_size[batch.width * batch.height].append(batch.actions)
+    for one in played:
+        by_size[one.tiles].append(one.actions)
     counts = np.zeros(len(ACTION_KINDS), np.int64)
     for tiles, actions in by_size.items():
         split, rest = np.divmod(np.concatenate(actions), 4 * tiles)

@@ -8,10 +8,10 @@ from generals_collector.observation import ACTION_KINDS, count_actions, observe
 from generals_collector.tensorise import recipe
 from generals_runtime import metrics
 from generals_schemas.actions import DIRECTION_NAMES, decode
-from generals_schemas.codec import encode_chunk
+from generals_schemas.codec import decode_batch, encode_chunk
 
 
-def value(name: str, **labels: str) -> float:
+def metric(name: str, **labels: str) -> float:
     return metrics.default().registry.get_sample_value(name, labels) or 0.0
 
 
@@ -19,24 +19,27 @@ def test_actions_are_counted_by_kind_whatever_the_boards(seed: int) -> None:
     rng = default_rng(seed)
     converter = Converter(recipe(), "id")
     raws = [RawRecord("t", 0, i, 0, None, encode_chunk(random_chunk(rng))) for i in range(5)]
-    batches = [batch for raw in raws for batch in converter(raw).batches]
+    converted = [converter(raw) for raw in raws]
+    batches = [decode_batch(value) for one in converted for value in one.values]
+    played = [player for one in converted for player in one.played]
     expected = dict.fromkeys(ACTION_KINDS, 0)
     for batch in batches:
         for action in batch.actions.tolist():
             move = decode(action, batch.width, batch.height)
             name = "pass" if move is None else DIRECTION_NAMES[move.direction] + "_split" * move.split
             expected[name] += 1
-    assert dict(zip(ACTION_KINDS, count_actions(batches).tolist(), strict=True)) == expected
+    assert dict(zip(ACTION_KINDS, count_actions(played).tolist(), strict=True)) == expected
 
 
 def test_a_group_is_counted_and_rejected_chunks_are_none_of_it(seed: int) -> None:
     converter = Converter(recipe(), "id")
     chunk = random_chunk(default_rng(seed), players=2, ticks=9)
     good = converter(RawRecord("t", 0, 0, 0, None, encode_chunk(chunk)))
-    before = value("generals_chunks_total"), value("generals_reward_count")
+    before = metric("generals_chunks_total"), metric("generals_reward_count")
     observe([good, converter(RawRecord("t", 0, 1, 0, None, b"x")), good], 0.5)
-    steps = sum(batch.steps for batch in good.batches)
-    assert value("generals_chunks_total") - before[0] == 2
-    assert value("generals_reward_count") - before[1] == 2 * steps
+    steps = good.experiences
+    assert steps == sum(decode_batch(value).steps for value in good.values)
+    assert metric("generals_chunks_total") - before[0] == 2
+    assert metric("generals_reward_count") - before[1] == 2 * steps
     observe([converter(RawRecord("t", 0, 1, 0, None, b"x"))], 0.5)
-    assert value("generals_chunks_total") - before[0] == 2
+    assert metric("generals_chunks_total") - before[0] == 2
