@@ -114,7 +114,7 @@ class CollectorService:
 
     async def assigned(self, partitions: set[int]) -> None:
         self._partitions = partitions
-        starts = await self._loop.run_in_executor(None, self._committed, sorted(partitions))
+        starts = await self._loop.run_in_executor(None, self._starts, sorted(partitions))
         self._continuity.assigned(starts)
         self._progress.assigned(starts)
         _log.info("partitions assigned", partitions=sorted(partitions))
@@ -153,6 +153,11 @@ class CollectorService:
     def _apply(self, settings: CollectorSettings) -> None:
         self._converter.recipe = settings.recipe()
         self._rejects.limits = settings.limits
+
+    def _starts(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Where each partition goes on: at its commit, or where the log begins."""
+        committed = self._committed(partitions)
+        return {p: self._log_start(p) if offset is None else offset for p, offset in committed.items()}
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
         topic = self._topics.transitions.name

@@ -24,7 +24,7 @@ class RejectLimits(SettingsGroup):
 class Flow(SettingsGroup):
     """How chunks run through the process. Larger groups cost less each and take longer."""
 
-    group_chunks: int = Field(default=64, ge=1, le=4096, description="chunks that are taken and acknowledged together")
+    group_chunks: int = Field(default=32, ge=1, le=4096, description="chunks that are taken and acknowledged together")
     group_wait_ms: float = Field(default=50.0, gt=0, description="a group is taken after this long even if not full")
     groups_in_flight: int = Field(default=8, ge=1, le=256, description="groups taken and not yet acknowledged")
     threads: int = Field(default=1, ge=1, le=16, description="that turn chunks into experiences")

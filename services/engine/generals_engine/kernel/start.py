@@ -17,6 +17,7 @@ from generals_engine.kernel.state import (
     ARMIES,
     CHUNK_TICKS,
     EXITS,
+    EXPLORED,
     GENERAL,
     HARSH,
     HEIGHT,
@@ -91,6 +92,7 @@ def _begin(
         game[i] = scalars[i]
     for i in range(seeds.size):
         bits[STREAM + i] = seeds[i]
+        bits[EXPLORED + i * MAX_SIDE : EXPLORED + (i + 1) * MAX_SIDE] = _NONE
     for tile in range(tiles.size):
         game[TILES + tile] = tiles[tile]
         game[ARMIES + tile] = armies[tile]

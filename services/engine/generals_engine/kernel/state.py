@@ -66,7 +66,7 @@ MOVES = CAPTURES + 3 * MAX_PLAYERS  # [P, MOVE_WORDS] this tick's moves
 NOTES = MOVES + 8 * MAX_PLAYERS  # [P, NOTE_WORDS] memory of a policy
 
 MOVE_WORDS = 8
-NOTE_WORDS = 16
+NOTE_WORDS = 32
 NEVER = -1
 
 # Sections of a word a tile. The odd bit of padding keeps equal tiles of two sections out of the same cache set.
@@ -85,8 +85,9 @@ WORDS = MOVABLE + MAX_PLAYERS * LIST
 OPEN = 0  # [64] tiles that can be entered
 STREAM = OPEN + MAX_SIDE  # [P] random streams
 OWNED = STREAM + 16  # [P, 64] tiles of a player
-SCRATCH = OWNED + MAX_PLAYERS * MAX_SIDE  # [4, 64]
-BIT_WORDS = SCRATCH + 4 * MAX_SIDE
+EXPLORED = OWNED + MAX_PLAYERS * MAX_SIDE  # [P, 64] tiles that a player has seen, kept by the policies that look
+SCRATCH = EXPLORED + MAX_PLAYERS * MAX_SIDE  # [6, 64]
+BIT_WORDS = SCRATCH + 6 * MAX_SIDE
 
 
 class State(NamedTuple):

@@ -3,8 +3,9 @@
 # mypy: disable-error-code="no-any-return"
 
 from generals_engine.kernel.state import POLICY, Bits, Game
-from generals_engine.policies.codes import EXPANDER
+from generals_engine.policies.codes import EXPANDER, HARVESTER, HUNTER, STRATEGIST
 from generals_engine.policies.expander import expander
+from generals_engine.policies.hunter import harvester, hunter, strategist
 from generals_engine.policies.random_legal import random_legal
 from generals_schemas.jit import jit_kernel
 
@@ -15,4 +16,10 @@ def choose(game: Game, bits: Bits, player: int) -> int:
     policy = game[POLICY + player]
     if policy == EXPANDER:
         return expander(game, bits, player)
+    if policy == HUNTER:
+        return hunter(game, bits, player)
+    if policy == HARVESTER:
+        return harvester(game, bits, player)
+    if policy == STRATEGIST:
+        return strategist(game, bits, player)
     return random_legal(game, bits, player)

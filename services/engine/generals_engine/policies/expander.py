@@ -24,7 +24,7 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_engine.policies.rows import FRONT_ROWS, NONE, ONE, REACHED_ROWS, has, mark_front, mark_team, spread
+from generals_engine.policies.rows import FRONT_ROWS, NONE, ONE, TEAM_ROWS, has, mark_front, mark_team, ways_towards
 from generals_engine.rng import draw, scaled
 from generals_schemas.jit import jit_kernel
 from generals_schemas.unaligned import trailing_zeros
@@ -93,17 +93,12 @@ def march(game: Game, bits: Bits, player: int, turn: int) -> int:
     source = _largest_idle(game, bits, player)
     if source < 0:
         return 8 * game[AREA]
-    y = source // game[WIDTH]
-    x = source - y * game[WIDTH]
-    for row in range(game[HEIGHT]):
-        bits[REACHED_ROWS + row] = bits[FRONT_ROWS + row]
-    while True:
-        for step in range(4):
-            direction = (step + turn) & 3
-            if _reaches(game, bits, x, y, direction):
-                return int(source) * 4 + direction
-        if not spread(game, bits):
-            return 8 * game[AREA]
+    ways = ways_towards(game, bits, source, FRONT_ROWS, TEAM_ROWS)
+    for step in range(4):
+        direction = (step + turn) & 3
+        if ways >> direction & 1:
+            return source * 4 + direction
+    return 8 * game[AREA]
 
 
 @jit_kernel
@@ -116,15 +111,3 @@ def _largest_idle(game: Game, bits: Bits, player: int) -> int:
         if army > most and not has(bits, FRONT_ROWS, tile % game[WIDTH], tile // game[WIDTH]):
             most, source = army, tile
     return source
-
-
-@jit_kernel
-def _reaches(game: Game, bits: Bits, x: int, y: int, direction: int) -> bool:
-    """Whether the tile next to (x, y) is on the board and reached."""
-    if direction == 0:
-        return y > 0 and has(bits, REACHED_ROWS, x, y - 1)
-    if direction == 1:
-        return y < game[HEIGHT] - 1 and has(bits, REACHED_ROWS, x, y + 1)
-    if direction == 2:
-        return x > 0 and has(bits, REACHED_ROWS, x - 1, y)
-    return x < game[WIDTH] - 1 and has(bits, REACHED_ROWS, x + 1, y)

@@ -8,7 +8,13 @@ from generals_engine.policies import codes
 from generals_engine.policies.protocol import BatchPolicy
 from generals_schemas.records import PolicyRef
 
-HEURISTICS: Mapping[str, int] = {"random": codes.RANDOM, "expander": codes.EXPANDER}
+HEURISTICS: Mapping[str, int] = {
+    "random": codes.RANDOM,
+    "expander": codes.EXPANDER,
+    "hunter": codes.HUNTER,
+    "harvester": codes.HARVESTER,
+    "strategist": codes.STRATEGIST,
+}
 """Names of the policies that run in the kernel."""
 
 

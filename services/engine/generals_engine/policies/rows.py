@@ -4,13 +4,15 @@
 
 import numpy as np
 
-from generals_engine.kernel.state import ALLIES, HEIGHT, OPEN, OWNED, PLAYERS, SCRATCH, TEAM, Bits, Game
+from generals_engine.kernel.state import ALLIES, HEIGHT, OPEN, OWNED, PLAYERS, SCRATCH, TEAM, WIDTH, Bits, Game
 from generals_schemas.actions import MAX_SIDE
 from generals_schemas.jit import jit_kernel
 
 TEAM_ROWS = SCRATCH
 FRONT_ROWS = SCRATCH + MAX_SIDE
 REACHED_ROWS = SCRATCH + 2 * MAX_SIDE
+WALK_ROWS = SCRATCH + 4 * MAX_SIDE
+GOAL_ROWS = SCRATCH + 5 * MAX_SIDE
 
 ONE = np.uint64(1)
 NONE = np.uint64(0)
@@ -50,15 +52,55 @@ def has(bits: Bits, rows: int, x: int, y: int) -> bool:
 
 
 @jit_kernel
-def spread(game: Game, bits: Bits) -> bool:
-    """REACHED_ROWS grow by one step within TEAM_ROWS; whether they grew."""
+def spread(game: Game, bits: Bits, within: int) -> bool:
+    """REACHED_ROWS grow by one step within the rows `within`; whether they grew."""
     height = game[HEIGHT]
     above, grown = NONE, NONE
     for y in range(height):
         here = bits[REACHED_ROWS + y]
         under = bits[REACHED_ROWS + y + 1] if y + 1 < height else NONE
-        after = here | (bits[TEAM_ROWS + y] & (above | under | here << ONE | here >> ONE))
+        after = here | (bits[within + y] & (above | under | here << ONE | here >> ONE))
         bits[REACHED_ROWS + y] = after
         grown |= after ^ here
         above = here
     return grown != NONE
+
+
+@jit_kernel
+def ways_towards(game: Game, bits: Bits, source: int, goal: int, within: int) -> int:
+    """Bit d: a step in direction d begins a shortest way from `source` to the rows `goal` by tiles of `within`; or 0.
+
+    `source` itself need not be in `within`; if it is in `goal`, that does not count.
+    """
+    y = source // game[WIDTH]
+    x = source - y * game[WIDTH]
+    for row in range(game[HEIGHT]):
+        bits[REACHED_ROWS + row] = bits[goal + row]
+    while True:
+        ways = _reached_beside(game, bits, x, y)
+        if ways or not spread(game, bits, within):
+            return ways
+
+
+@jit_kernel
+def _reached_beside(game: Game, bits: Bits, x: int, y: int) -> int:
+    """Bit d: the tile next to (x, y) in direction d is on the board and reached."""
+    ways = 0
+    if y > 0 and has(bits, REACHED_ROWS, x, y - 1):
+        ways |= 1
+    if y < game[HEIGHT] - 1 and has(bits, REACHED_ROWS, x, y + 1):
+        ways |= 2
+    if x > 0 and has(bits, REACHED_ROWS, x - 1, y):
+        ways |= 4
+    if x < game[WIDTH] - 1 and has(bits, REACHED_ROWS, x + 1, y):
+        ways |= 8
+    return ways
+
+
+@jit_kernel
+def aim_at_tile(game: Game, bits: Bits, tile: int) -> None:
+    """GOAL_ROWS: one tile."""
+    for y in range(game[HEIGHT]):
+        bits[GOAL_ROWS + y] = NONE
+    y = tile // game[WIDTH]
+    bits[GOAL_ROWS + y] = ONE << np.uint64(tile - y * game[WIDTH])
