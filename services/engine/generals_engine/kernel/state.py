@@ -66,7 +66,7 @@ MOVES = CAPTURES + 3 * MAX_PLAYERS  # [P, MOVE_WORDS] this tick's moves
 NOTES = MOVES + 8 * MAX_PLAYERS  # [P, NOTE_WORDS] memory of a policy
 
 MOVE_WORDS = 8
-NOTE_WORDS = 32
+NOTE_WORDS = 16
 NEVER = -1
 
 # Sections of a word a tile. The odd bit of padding keeps equal tiles of two sections out of the same cache set.

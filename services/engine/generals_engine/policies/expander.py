@@ -24,7 +24,17 @@ from generals_engine.kernel.state import (
     Bits,
     Game,
 )
-from generals_engine.policies.rows import FRONT_ROWS, NONE, ONE, TEAM_ROWS, has, mark_front, mark_team, ways_towards
+from generals_engine.policies.rows import (
+    FRONT_ROWS,
+    NONE,
+    ONE,
+    TEAM_ROWS,
+    has,
+    mark_front,
+    mark_team,
+    room_around,
+    ways_towards,
+)
 from generals_engine.rng import draw, scaled
 from generals_schemas.jit import jit_kernel
 from generals_schemas.unaligned import trailing_zeros
@@ -42,13 +52,16 @@ def expander(game: Game, bits: Bits, player: int) -> int:
         return 8 * game[AREA]
     word = draw(bits, STREAM + player)
     turn = int(np.int64(word & _LOW))
-    best = best_capture(game, bits, player, turn, scaled(word, game[HEIGHT]))
+    best = best_capture(game, bits, player, turn, scaled(word, game[HEIGHT]), False)
     return best if best >= 0 else march(game, bits, player, turn)
 
 
 @jit_kernel
-def best_capture(game: Game, bits: Bits, player: int, turn: int, first_row: int) -> int:
-    """The action of the best capture from FRONT_ROWS, or -1. Ties go to direction `turn` and the first row."""
+def best_capture(game: Game, bits: Bits, player: int, turn: int, first_row: int, by_room: bool) -> int:
+    """The action of the best capture from FRONT_ROWS, or -1. Ties go to direction `turn` and the first row.
+
+    by_room: of neutral land, what has most free land around it comes first; WALK_ROWS are marked.
+    """
     best, action = 0, -1
     width, height = game[WIDTH], game[HEIGHT]
     for i in range(height):
@@ -63,7 +76,10 @@ def best_capture(game: Game, bits: Bits, player: int, turn: int, first_row: int)
             for step in range(4):
                 direction = (step + turn) & 3
                 if game[EXITS + tile] >> direction & 1:
-                    worth = capture_worth(game, player, neighbour(game, tile, direction), army)
+                    target = neighbour(game, tile, direction)
+                    worth = capture_worth(game, player, target, army)
+                    if by_room and worth // _RANK == 1:
+                        worth = _RANK + army * 16 + room_around(game, bits, target)
                     if worth > best:
                         best, action = worth, tile * 4 + direction
     return action

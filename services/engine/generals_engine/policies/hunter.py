@@ -1,164 +1,159 @@
+"""`hunter`, `harvester` and `strategist`: grow like the expander, then send stack after stack to the enemy's general.
+
+Each tick the first of these that can be done:
+1. take an enemy's general beside one's own land;
+2. meet an enemy near the own general that could take it;
+3. lead the stack that is on its way: to the enemy's general if it was ever seen, else to land never seen where one may
+   stand, near enemy land first, else to enemy land;
+4. (harvester) before the first contact, gather for a neutral city near home and take it;
+5. once an enemy was met, in every round of 50 ticks but its beginning, gather the largest armies into one stack; from
+   the middle of the round on, that stack is sent;
+6. capture, or walk to the border, as the expander does.
+
+The strategist opens as the site's strong players do: it lets the general's army grow first, then spreads where there is
+most room, and it sets out for the unknown without having met anybody.
+
+Numbers were chosen by games against each other on 20 x 20; see docs/guides/policies.md for what they gave.
+"""
+
 # mypy: disable-error-code="no-any-return"
 
 import numpy as np
 
-from generals_engine.kernel.land import NOBODY, is_structure, owner_of
-from generals_engine.kernel.moves import neighbour, same_team
-from generals_engine.kernel.state import (
-    AREA, ARMIES, EXITS, GENERAL, HEIGHT, NOTE_WORDS, NOTES, STREAM, TICK, WIDTH, Bits, Game, OPEN)
+from generals_engine.kernel.land import owner_of
+from generals_engine.kernel.moves import neighbour
+from generals_engine.kernel.state import AREA, ARMIES, GENERAL, HEIGHT, NOTE_WORDS, NOTES, STREAM, TICK, Bits, Game
 from generals_engine.policies.expander import best_capture, march
-from generals_engine.policies.rows import GOAL_ROWS, NONE, ONE, FRONT_ROWS, TEAM_ROWS, WALK_ROWS, has, mark_front, mark_team, ways_towards, aim_at_tile
+from generals_engine.policies.rows import WALK_ROWS, aim_at_tile, mark_front, mark_team
 from generals_engine.policies.scouting import aim_at_enemies, aim_at_the_unknown, look_around, mark_walk
-from generals_engine.policies.stacks import *
-from generals_engine.policies.stacks import NOWHERE, defend, gather, largest_army, steps_between, step_of, cheapest_city
+from generals_engine.policies.stacks import NOWHERE, cheapest_city, defend, gather, largest_army, step_of
 from generals_engine.rng import draw, scaled
 from generals_schemas.jit import jit_kernel
-from generals_schemas.unaligned import trailing_zeros
 
-STACK = 1
-CONTACT = 2
+# Words of a policy's notes; the first is `scouting.ENEMY_GENERAL`.
+_STACK = 1  # the tile of the stack that is on its way + 1; 0: there is none
+_CONTACT = 2  # whether an enemy was ever seen
 
-@jit_kernel
-def P(game, player, k):
-    return game[NOTES + player * NOTE_WORDS + 4 + k]
+_ROUND = 50
+_GATHER_FROM, _SEND_FROM = 5, 25
+"""Ticks of a round: all land grows as it begins."""
+
+_NEAR_HOME = 3
+_LEAST_TO_GO_ON = 6
+_GENERALS_APART = 9
+"""Steps that generals stand apart at least, nearly: the site's maps keep 15, small ones less."""
+
+_HUNT_FROM, _LEAST_STACK = 100, 25
+_BUY_FROM, _BUY_WITHIN, _SAVE_FROM = 60, 8, 20
+_HOLD_UNTIL, _SET_OUT_AT, _LEAST_SORTIE = 26, 60, 18
+
 
 @jit_kernel
 def hunter(game: Game, bits: Bits, player: int) -> int:
-    return hunt(game, bits, player, False, False)
+    """The action of a player who hunts."""
+    return _hunt(game, bits, player, False, False)
 
 
 @jit_kernel
 def harvester(game: Game, bits: Bits, player: int) -> int:
-    return hunt(game, bits, player, True, False)
+    """The action of a hunter who buys cities."""
+    return _hunt(game, bits, player, True, False)
+
 
 @jit_kernel
 def strategist(game: Game, bits: Bits, player: int) -> int:
-    return hunt(game, bits, player, True, True)
+    """The action of a hunter with an opening, who looks for the enemy early."""
+    if game[TICK] < _HOLD_UNTIL:
+        return 8 * game[AREA]
+    return _hunt(game, bits, player, False, True)
+
 
 @jit_kernel
-def hunt(game: Game, bits: Bits, player: int, buys: bool, opens: bool) -> int:
+def _hunt(game: Game, bits: Bits, player: int, buys: bool, opens: bool) -> int:
     word = draw(bits, STREAM + player)
     turn = int(np.int64(word & np.uint64(3)))
-    general = game[GENERAL + player]
-    note = NOTES + player * NOTE_WORDS
     mark_team(game, bits, player)
     bordered = mark_front(game, bits, player)
     target = look_around(game, bits, player)
     mark_walk(game, bits, player)
-    clock = game[TICK]
-    if opens:
-        if clock < P(game, player, 0):
-            return 8 * game[AREA]
-        capture = open_capture(game, bits, player, turn, scaled(word, game[HEIGHT])) if bordered else -1
-    else:
-        capture = best_capture(game, bits, player, turn, scaled(word, game[HEIGHT])) if bordered else -1
+    capture = best_capture(game, bits, player, turn, scaled(word, game[HEIGHT]), opens) if bordered else NOWHERE
     if capture >= 0 and target >= 0 and neighbour(game, (capture >> 2) % game[AREA], capture & 3) == target:
         return capture
-    home = defend(game, bits, player, general, P(game, player, 1))
-    if home >= 0:
-        return home
-    if not game[note + CONTACT]:
-        if target >= 0 or aim_at_enemies(game, bits):
-            game[note + CONTACT] = 1
-    attack = attack_on(game, bits, player, general, target, note)
-    if attack >= 0:
-        return attack
-    if buys and clock >= P(game, player, 6) and (not (P(game, player, 11) and game[note + CONTACT]) or clock >= P(game, player, 14)):
-        bought = buy(game, bits, player, general)
-        if bought >= 0:
-            return bought
-    phase = clock % P(game, player, 9)
-    if (game[note + CONTACT] or clock >= P(game, player, 13)) and phase >= P(game, player, 2) and clock >= P(game, player, 10):
-        stack = largest_army(game, player, general if game[ARMIES + max(0, general)] < P(game, player, 12) else -1, -1)
-        if stack >= 0:
-            if phase >= P(game, player, 3) and game[ARMIES + stack] >= P(game, player, 4):
-                game[note + STACK] = stack + 1
-                attack = attack_on(game, bits, player, general, target, note)
-                if attack >= 0:
-                    return attack
-            joined = gather(game, bits, player, stack, general if game[ARMIES + max(0, general)] < P(game, player, 12) else -1)
-            if joined >= 0:
-                return joined
-    if capture >= 0:
-        return capture
-    return march(game, bits, player, turn) if bordered else 8 * game[AREA]
+    action = defend(game, bits, player, game[GENERAL + player], _NEAR_HOME)
+    if action < 0:
+        action = _lead(game, bits, player, target)
+    if action < 0 and buys:
+        action = _buy(game, bits, player, target)
+    if action < 0:
+        action = _muster(game, bits, player, target, opens)
+    if action < 0:
+        action = capture
+    if action < 0 and bordered:
+        return march(game, bits, player, turn)
+    return action if action >= 0 else 8 * game[AREA]
+
 
 @jit_kernel
-def attack_on(game, bits, player, general, target, note):
-    stack = game[note + STACK] - 1
-    if stack < 0:
-        return -1
-    game[note + STACK] = 0
-    if owner_of(game, stack) != player or game[ARMIES + stack] < P(game, player, 5):
-        return -1
+def _has_met(game: Game, bits: Bits, player: int, target: int) -> bool:
+    """Whether the player has ever seen an enemy. Marks GOAL_ROWS until it has."""
+    note = NOTES + player * NOTE_WORDS + _CONTACT
+    if not game[note] and (target >= 0 or aim_at_enemies(game, bits)):
+        game[note] = 1
+    return game[note] != 0
+
+
+@jit_kernel
+def _lead(game: Game, bits: Bits, player: int, target: int) -> int:
+    """The next step of the stack that is on its way; NOWHERE if there is none, or it was lost or spent."""
+    note = NOTES + player * NOTE_WORDS + _STACK
+    stack = game[note] - 1
+    game[note] = 0
+    if stack < 0 or owner_of(game, stack) != player or game[ARMIES + stack] < _LEAST_TO_GO_ON:
+        return NOWHERE
     if target >= 0:
         aim_at_tile(game, bits, target)
-    elif not aim_at_the_unknown(game, bits, player, general, 9) and not aim_at_enemies(game, bits):
-        return -1
+    else:
+        found = aim_at_the_unknown(game, bits, player, game[GENERAL + player], _GENERALS_APART)
+        if not found and not aim_at_enemies(game, bits):
+            return NOWHERE
     action = step_of(game, bits, player, stack, WALK_ROWS)
     if action >= 0:
-        game[note + STACK] = neighbour(game, stack, action & 3) + 1
+        game[note] = neighbour(game, stack, action & 3) + 1
     return action
 
+
 @jit_kernel
-def buy(game, bits, player, general):
-    if general < 0:
-        return -1
-    city = cheapest_city(game, bits, player, general, P(game, player, 7))
-    stack = largest_army(game, player, -1, -1)
+def _muster(game: Game, bits: Bits, player: int, target: int, opens: bool) -> int:
+    """Send the largest army, or bring the next largest to it; NOWHERE if it is not the time."""
+    begins = _SET_OUT_AT if opens else _HUNT_FROM
+    met = _has_met(game, bits, player, target)
+    phase = game[TICK] % _ROUND
+    if game[TICK] < begins or phase < _GATHER_FROM or not (met or opens):
+        return NOWHERE
+    stack = largest_army(game, player, NOWHERE, NOWHERE)
+    if stack < 0:
+        return NOWHERE
+    if phase >= _SEND_FROM and game[ARMIES + stack] >= (_LEAST_SORTIE if opens else _LEAST_STACK):
+        game[NOTES + player * NOTE_WORDS + _STACK] = stack + 1
+        action = _lead(game, bits, player, target)
+        if action >= 0:
+            return action
+    return gather(game, bits, player, stack, NOWHERE)
+
+
+@jit_kernel
+def _buy(game: Game, bits: Bits, player: int, target: int) -> int:
+    """A step towards a neutral city near home, or of the armies that shall pay for it; NOWHERE after first contact."""
+    general = game[GENERAL + player]
+    if game[TICK] < _BUY_FROM or general < 0 or _has_met(game, bits, player, target):
+        return NOWHERE
+    city = cheapest_city(game, bits, player, general, _BUY_WITHIN)
+    stack = largest_army(game, player, NOWHERE, NOWHERE)
     if city < 0 or stack < 0:
-        return -1
-    if game[ARMIES + stack] <= game[ARMIES + city] + 1:
-        if game[TICK] % 50 < P(game, player, 8):
-            return -1
-        return gather(game, bits, player, stack, -1)
-    aim_at_tile(game, bits, city)
-    return step_of(game, bits, player, stack, WALK_ROWS)
-
-@jit_kernel
-def open_capture(game: Game, bits: Bits, player: int, turn: int, first_row: int) -> int:
-    best, action = 0, -1
-    width, height = game[WIDTH], game[HEIGHT]
-    for i in range(height):
-        y = first_row + i if first_row + i < height else first_row + i - height
-        row = bits[FRONT_ROWS + y]
-        while row != NONE:
-            tile = y * width + trailing_zeros(row)
-            row &= row - ONE
-            army = game[ARMIES + tile]
-            if army <= 1:
-                continue
-            for step in range(4):
-                direction = (step + turn) & 3
-                if game[EXITS + tile] >> direction & 1:
-                    worth = open_worth(game, bits, player, neighbour(game, tile, direction), army)
-                    if worth > best:
-                        best, action = worth, tile * 4 + direction
-    return action
-
-@jit_kernel
-def open_worth(game: Game, bits, player: int, target: int, army: int) -> int:
-    if army - 1 <= game[ARMIES + target]:
-        return 0
-    owner = owner_of(game, target)
-    if same_team(game, player, owner):
-        return 0
-    if owner == NOBODY:
-        if is_structure(game, target):
-            return (2 << 32) + army
-        y = target // game[WIDTH]
-        x = target - y * game[WIDTH]
-        room = 0
-        for step in range(1, 4):
-            if y - step >= 0: room += _free(bits, x, y - step)
-            if y + step < game[HEIGHT]: room += _free(bits, x, y + step)
-            if x - step >= 0: room += _free(bits, x - step, y)
-            if x + step < game[WIDTH]: room += _free(bits, x + step, y)
-        return (1 << 32) + army * 16 + room
-    if is_structure(game, target):
-        return (4 << 32) + army
-    return (3 << 32) + army
-
-@jit_kernel
-def _free(bits, x, y):
-    return 1 if has(bits, WALK_ROWS, x, y) and not has(bits, TEAM_ROWS, x, y) else 0
+        return NOWHERE
+    if game[ARMIES + stack] > game[ARMIES + city] + 1:
+        aim_at_tile(game, bits, city)
+        return step_of(game, bits, player, stack, WALK_ROWS)
+    if game[TICK] % _ROUND < _SAVE_FROM:
+        return NOWHERE
+    return gather(game, bits, player, stack, NOWHERE)

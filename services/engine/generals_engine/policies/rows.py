@@ -104,3 +104,22 @@ def aim_at_tile(game: Game, bits: Bits, tile: int) -> None:
         bits[GOAL_ROWS + y] = NONE
     y = tile // game[WIDTH]
     bits[GOAL_ROWS + y] = ONE << np.uint64(tile - y * game[WIDTH])
+
+
+@jit_kernel
+def room_around(game: Game, bits: Bits, tile: int) -> int:
+    """How many of the 12 tiles up to three steps straight away are in WALK_ROWS and not the team's."""
+    y = tile // game[WIDTH]
+    x = tile - y * game[WIDTH]
+    room = 0
+    for step in range(1, 4):
+        room += y >= step and _is_free(bits, x, y - step)
+        room += y + step < game[HEIGHT] and _is_free(bits, x, y + step)
+        room += x >= step and _is_free(bits, x - step, y)
+        room += x + step < game[WIDTH] and _is_free(bits, x + step, y)
+    return room
+
+
+@jit_kernel
+def _is_free(bits: Bits, x: int, y: int) -> bool:
+    return has(bits, WALK_ROWS, x, y) and not has(bits, TEAM_ROWS, x, y)

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from generals_engine.kernel.land import NOBODY, is_general, is_structure, owner_of
+from generals_engine.kernel.land import NOBODY, is_general, owner_of
 from generals_engine.kernel.moves import same_team
 from generals_engine.kernel.state import (
     EXPLORED,
@@ -64,14 +64,16 @@ def mark_walk(game: Game, bits: Bits, player: int) -> None:
 
 @jit_kernel
 def aim_at_the_unknown(game: Game, bits: Bits, player: int, general: int, apart: int) -> bool:
-    """GOAL_ROWS: tiles never seen where an enemy's general may stand; those near seen enemy land alone if there are any.
+    """GOAL_ROWS: tiles never seen where an enemy's general may stand; only those near seen enemy land if there are any.
 
     Generals stand `apart` steps from each other at least. False if there are none.
     """
     height = game[HEIGHT]
     found = NONE
     for y in range(height):
-        bits[GOAL_ROWS + y] = bits[WALK_ROWS + y] & ~bits[EXPLORED + player * MAX_SIDE + y] & ~_around(game, general, y, apart)
+        bits[GOAL_ROWS + y] = (
+            bits[WALK_ROWS + y] & ~bits[EXPLORED + player * MAX_SIDE + y] & ~_around(game, general, y, apart)
+        )
         found |= bits[GOAL_ROWS + y]
     if found == NONE:
         return False
