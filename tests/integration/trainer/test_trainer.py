@@ -166,6 +166,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], lo
         time.sleep(0.02)
 
 
+@pytest.mark.timeout(420)
 @pytest.mark.partitions(1)
 def test_killed_it_goes_on_and_the_next_thousand_batches_are_an_unbroken_runs(
     kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
