@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -112,11 +113,11 @@ class Reluctant(BlockingOutbox):
 
     offered = 0
 
-    def put(self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def put(self, *record: Any) -> None:
         self.offered += 1
         if self.offered % 3:
             raise NotNow
-        super().put(topic, partition, key, value, timestamp_ms)
+        super().put(*record)
 
 
 def test_records_that_found_no_room_are_offered_again_before_anything_later(
