@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (
+    AdminClient,
+    OffsetSpec,  # type: ignore[attr-defined] # public, but the package has no __all__
+)
 from confluent_kafka.cimpl import NewTopic
 
 from generals_runtime.errors import OperatorError
@@ -134,7 +137,8 @@ def _is_served(admin: AdminClient, topic: TopicMetadata) -> bool:
     """Whether the leader of each partition says where it ends."""
     if not topic.partitions or any(partition.leader < 0 for partition in topic.partitions.values()):
         return False
-    asked = {TopicPartition(str(topic.topic), number): OffsetSpec.latest() for number in topic.partitions}  # type: ignore[no-untyped-call]
+    end = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the library leaves it without annotations
+    asked = {TopicPartition(str(topic.topic), number): end for number in topic.partitions}
     try:
         for answer in admin.list_offsets(asked).values():
             answer.result()

@@ -173,7 +173,7 @@ def test_an_outage_that_the_engine_survives_costs_no_chunk_and_no_summary(
     settings = EngineSettings(
         kafka=kafka_alone, **{**PLAY, "games": 8, "max_games": 400, "tick_limit": 300}, seed=3,
         ticks_per_second=20_000, spill_dir=tmp_path / "spill",
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     seen = play_through_an_outage(settings, own_broker, lambda now: now.spilled._value.get() > 500)
     with Log(kafka_alone) as log, make_consumer(kafka_alone, group_id="games") as consumer:
         games = log.games()
@@ -193,7 +193,7 @@ def test_dropping_counts_what_is_missing_from_the_log_exactly_and_leaves_no_gap(
     settings = EngineSettings(
         kafka=kafka_alone, width=8, height=8, games=32, max_games=1500, chunk_ticks=16, tick_limit=300, seed=3,
         on_broker_away=strategy, away_queue_bytes=1 << 20,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     seen = play_through_an_outage(settings, own_broker, lambda now: drops(now, strategy) > 500)
     with Log(kafka_alone) as log, make_consumer(kafka_alone, group_id="games") as consumer:
         games = log.games()

@@ -10,7 +10,7 @@ from generals_engine.games import GamePool
 from generals_engine.kernel import Bits, Game, allocate
 from generals_engine.kernel.land import NOBODY, owner_of, set_owner
 from generals_engine.kernel.start import GameRules, start_game
-from generals_engine.kernel.state import ALIVE, AREA, ARMIES, TICK, TILES
+from generals_engine.kernel.state import ALIVE, AREA, ARMIES, TICK, TILES, State
 from generals_engine.kernel.turn import turn_games
 from generals_engine.kernel.view import is_seen, mark_seen
 from generals_engine.maps import GameMap, generate_map
@@ -93,10 +93,10 @@ def test_random_moves_are_spread_over_all_that_is_legal() -> None:
     assert drawn == {east, east + split}
 
 
-def play_on(game: Game, bits: Bits, state: object, ticks: int) -> None:
+def play_on(game: Game, bits: Bits, state: State, ticks: int) -> None:
     turns = np.zeros((1, 2), np.int32)
     for _ in range(ticks):
-        turn_games(state, np.ones(1, np.bool_), turns)  # type: ignore[arg-type]
+        turn_games(state, np.ones(1, np.bool_), turns)
 
 
 @pytest.mark.parametrize("policy", LADDER)
