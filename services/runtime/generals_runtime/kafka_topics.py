@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    OffsetSpec,  # type: ignore[attr-defined] # public, but the package has no __all__
-)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # public, but no __all__ says so
 from confluent_kafka.cimpl import NewTopic
 
 from generals_runtime.errors import OperatorError
