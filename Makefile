@@ -7,7 +7,7 @@ MINUTES ?= 30
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench up down compose-test learn chaos constraints clean
+.PHONY: help setup demo test test-slow lint format bench up down compose-test learn chaos soak soak-engine constraints clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 18
@@ -64,6 +64,13 @@ compose-test: setup  ## bring the stack up, scale it, kill every service, audit
 
 chaos: setup     ## strike every service under load (MINUTES, SEED), then audit
 	@$(BIN)/generals chaos --minutes $(MINUTES) --seed $(SEED)
+
+soak: setup      ## run everything for long and see that nothing grows (MINUTES, SEED)
+	@$(BIN)/generals soak --minutes $(MINUTES) --seed $(SEED)
+
+soak-engine: MINUTES = 10
+soak-engine: setup   ## hold 512 games at 20 x 20 for ten minutes and see that memory stays flat (MINUTES)
+	@$(BIN)/generals soak --only engine --games 512 --size 20 --minutes $(MINUTES) --seed $(SEED) --json
 
 constraints: setup   ## pin what is installed now
 	@$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v '^uv==' > constraints.txt

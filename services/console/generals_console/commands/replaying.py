@@ -1,6 +1,7 @@
-"""`generals retensorise`, and `generals chaos`."""
+"""`generals retensorise`, `generals chaos` and `generals soak`."""
 
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the top level."""
     app.command(epilog="Example: generals retensorise --to shaped --reward potential --from earliest")(retensorise)
     app.command(epilog="Example: generals chaos --minutes 2 --seed 7")(chaos)
+    app.command(epilog="Example: generals soak --minutes 10 --only engine --games 512 --size 20 --json")(soak)
 
 
 def retensorise(
@@ -79,6 +81,36 @@ def chaos(
             as_json=as_json,
         )
     )
+
+
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long, once all are at work.")] = 120.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="One of the services; may be repeated.", show_default="all four")
+    ] = None,
+    games: Annotated[int, typer.Option(min=1, help="Games the engine plays side by side.")] = 64,
+    size: Annotated[int, typer.Option(min=8, max=64, help="Width and height of the boards.")] = 16,
+    ticks_per_second: Annotated[float, typer.Option(min=1, help="Pace of the engine.")] = 10_000.0,
+    seed: Annotated[int, typer.Option(min=0, help="The games are a function of it.")] = 1,
+    run_dir: Annotated[Path | None, typer.Option(help="For logs, data and archive.", show_default="runs/TIME")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run services for long at a gentle pace and watch memory, open files and lag. Exit code 1 if one grows."""
+    from generals_console.soak import SERVICES, SoakOptions
+    from generals_console.soak_command import run
+
+    if not set(only or ()) <= set(SERVICES):
+        raise typer.BadParameter(f"must be of {', '.join(SERVICES)}", param_hint="--only")
+    options = SoakOptions(
+        minutes=minutes,
+        services=tuple(name for name in SERVICES if not only or name in only),
+        games=games,
+        side=size,
+        ticks_per_second=ticks_per_second,
+        seed=seed,
+        run_dir=run_dir or Path("runs") / time.strftime("soak-%Y%m%d-%H%M%S"),
+    )
+    sys.exit(run(options, as_json=as_json))
 
 
 def _start(text: str) -> str | int | datetime:

@@ -1,0 +1,39 @@
+"""What `generals soak` prints around a run."""
+
+from rich.console import Console
+
+from generals_console.soak import SoakOptions, SoakResult, run_soak
+from generals_console.stopping import StopFlag, Stopped
+from generals_console.terminal import print_json, print_table
+
+
+def run(options: SoakOptions, *, as_json: bool = False) -> int:
+    """Soak and print the slopes; 0 if nothing grew, else 1."""
+    console = Console(stderr=as_json)
+    try:
+        with StopFlag() as stop:
+            result = run_soak(options, stop, lambda what: console.print(what, markup=False, highlight=False))
+    except Stopped:
+        console.print("stopped; every process has ended")
+        return 130
+    if as_json:
+        print_json(result.to_json(), indent=None)
+    else:
+        _show(result)
+        console.print(f"{result.ticks:,} ticks in {result.minutes:g} minutes, {result.games_running} games at a time")
+    return 1 if result.growing else 0
+
+
+def _show(result: SoakResult) -> None:
+    rows = [
+        (
+            name,
+            result.series[name].unit,
+            f"{found.mean:,.1f}",
+            f"{found.slope_per_hour:+,.2f}",
+            f"± {found.noise_per_hour:,.2f}",
+            "flat" if found.flat else "grows",
+        )
+        for name, found in result.trends.items()
+    ]
+    print_table(("series", "unit", "mean", "slope an hour", "95 %", "verdict"), rows)
