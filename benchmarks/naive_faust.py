@@ -1,6 +1,7 @@
 """The peer of P4: an agent as the guides write one. Not run by itself."""
 
 import os
+import tempfile
 import warnings
 
 import faust
@@ -14,7 +15,10 @@ from generals_schemas.topics import TOPICS
 
 def main() -> None:
     prefix, servers = os.environ["GENERALS_KAFKA__TOPIC_PREFIX"], os.environ["GENERALS_KAFKA__BOOTSTRAP_SERVERS"]
-    app = faust.App(f"{prefix}naive", broker=f"kafka://{servers}", store="memory://", web_enabled=False)
+    folder = tempfile.TemporaryDirectory()
+    app = faust.App(
+        f"{prefix}naive", broker=f"kafka://{servers}", store="memory://", web_enabled=False, datadir=folder.name
+    )
     producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 20})
     convert = Converter(recipe(), "naive")
 

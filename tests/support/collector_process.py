@@ -35,8 +35,9 @@ class CollectorProcess:
     def start(self) -> "CollectorProcess":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "generals_collector"], env=self._environment, stdout=log, stderr=log
-            )
+                [sys.executable, "-m", "generals_collector"],
+                env=self._environment, stdout=log, stderr=log, cwd=self.log.parent,
+            )  # fmt: skip
         return self
 
     def send(self, number: signal.Signals) -> None:

@@ -40,13 +40,20 @@ class Listener(Protocol):
         """All partitions that are ours from now on. Records come only after this."""
 
 
+class _Stateless(faust.App):
+    """An app that keeps nothing on disk, and so makes no folders there: where it runs may be read-only."""
+
+    def _create_directories(self) -> None:
+        """Faust's would make `<app id>-data` in the working directory, for tables and their checkpoints."""
+
+
 def make_app(settings: CollectorSettings) -> faust.App:
     """The app, with everything that we do not use turned off."""
     kafka = settings.kafka
     if settings.observability.log_level != "debug":
         for name in ("faust", "mode"):  # each of a dozen inner services says that it starts
             logging.getLogger(name).setLevel(logging.WARNING)
-    return faust.App(
+    return _Stateless(
         settings.group,
         broker=";".join(kafka.broker_urls()),
         broker_credentials=_credentials(settings),

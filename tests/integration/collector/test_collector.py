@@ -91,6 +91,7 @@ def test_chunks_become_exactly_their_batches_in_place(
     assert not by_source
     assert expected_version
     assert "Traceback" not in collector.text()
+    assert [path.name for path in tmp_path.iterdir()] == ["log"], "it leaves nothing where it runs"
 
 
 def spoil(record: bytes, at: int) -> bytes:
