@@ -46,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).parts[0] in ("integration", "e2e"):
             item.add_marker(pytest.mark.integration)
+    # The long files first, so that no process is left with one of them at the end.
+    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
 
 
 @pytest.hookimpl(wrapper=True)
