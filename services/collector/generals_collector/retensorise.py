@@ -26,10 +26,12 @@ from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import (
     BATCH_PRODUCER,
     OrderedProducer,
-    TopicMissing,
+    connect,
     ensure_topics,
-    make_admin,
+    log_bounds,
     make_consumer,
+    partitions_of,
+    patiently,
     topic_ids,
 )
 from generals_runtime.settings import KafkaSettings
@@ -43,7 +45,6 @@ Start: TypeAlias = str | int | datetime
 
 _GROUP_CHUNKS = 64
 _GROUPS_UNDER_WAY = 8
-_ASK_S = 15.0
 _READ_S = 30.0
 
 
@@ -90,15 +91,15 @@ def run(
     """
     if job.target in (job.source, job.kafka.topics().experiences.name):
         raise TargetRefused(f"{job.target} is written by engines or collectors; name a topic of its own")
-    source_id = topic_ids(make_admin(job.kafka), [job.source])[job.source]
+    source_id = topic_ids(connect(job.kafka), [job.source])[job.source]
     identity = _identity(job, source_id)
     group = f"retensorise-{job.target}"
     with closing(make_consumer(job.kafka, group_id=group, overrides={"enable.partition.eof": False})) as consumer:
-        partitions = _partitions(consumer, job.source)
+        partitions = partitions_of(consumer, job.source)
         _make_target(consumer, job, len(partitions))
         progress = Progress(
             positions=_positions(consumer, job, identity, partitions),
-            ends={p: consumer.get_watermark_offsets(TopicPartition(job.source, p), _ASK_S)[1] for p in partitions},
+            ends={p: log_bounds(consumer, job.source, p)[1] for p in partitions},
         )
         converter = Converter(replace(job.recipe, version=identity), source_id)
         with OrderedProducer(job.kafka, client_id=group, overrides=BATCH_PRODUCER) as producer:
@@ -118,17 +119,10 @@ def _identity(job: Job, source_id: str) -> str:
     return "retensorise-" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    found = consumer.list_topics(topic, timeout=_ASK_S).topics[topic]
-    if found.error is not None:
-        raise TopicMissing(f"topic {topic} cannot be read: {found.error}")
-    return sorted(found.partitions)
-
-
 def _make_target(consumer: Consumer, job: Job, partitions: int) -> None:
     spec = replace(TOPICS.experiences, name=job.target, partitions=partitions)
     ensure_topics(job.kafka, [spec])
-    found = len(_partitions(consumer, job.target))
+    found = len(partitions_of(consumer, job.target))
     if found < partitions:
         raise TargetRefused(f"{job.target} has {found} partitions, {job.source} has {partitions}: batches keep theirs")
 
@@ -136,8 +130,8 @@ def _make_target(consumer: Consumer, job: Job, partitions: int) -> None:
 def _positions(consumer: Consumer, job: Job, identity: str, partitions: list[int]) -> dict[int, int]:
     """Where to go on in each partition of the source: at the last chunk that the target has, or at the start."""
     starts = _starts(consumer, job, partitions)
-    for partition in _partitions(consumer, job.target):
-        first, end = consumer.get_watermark_offsets(TopicPartition(job.target, partition), _ASK_S)
+    for partition in partitions_of(consumer, job.target):
+        first, end = log_bounds(consumer, job.target, partition)
         if end == first:
             continue
         for offset in (first, end - 1):
@@ -152,10 +146,10 @@ def _positions(consumer: Consumer, job: Job, identity: str, partitions: list[int
 
 
 def _starts(consumer: Consumer, job: Job, partitions: list[int]) -> dict[int, int]:
-    marks = {p: consumer.get_watermark_offsets(TopicPartition(job.source, p), _ASK_S) for p in partitions}
+    marks = {p: log_bounds(consumer, job.source, p) for p in partitions}
     if isinstance(job.start, datetime):
         wanted = [TopicPartition(job.source, p, round(job.start.timestamp() * 1000)) for p in partitions]
-        found = consumer.offsets_for_times(wanted, _ASK_S)
+        found = patiently(lambda timeout_s: consumer.offsets_for_times(wanted, timeout_s), f"times in {job.source}")
         return {one.partition: one.offset if one.offset >= 0 else marks[one.partition][1] for one in found}
     if isinstance(job.start, int):
         return {p: min(max(job.start, first), end) for p, (first, end) in marks.items()}

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from generals_collector.app import Intake, make_app
 from generals_collector.continuity import Continuity, Gap
@@ -24,7 +25,15 @@ from generals_collector.reloading import Reloader
 from generals_collector.settings import CollectorSettings
 from generals_runtime import metrics
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import BATCH_PRODUCER, OrderedProducer, TopicMissing, make_admin, make_consumer, topic_ids
+from generals_runtime.kafka import (
+    BATCH_PRODUCER,
+    OrderedProducer,
+    TopicMissing,
+    connect,
+    log_bounds,
+    make_consumer,
+    topic_ids,
+)
 
 _log = structlog.get_logger("generals_collector.service")
 T = TypeVar("T")
@@ -43,7 +52,7 @@ class CollectorService:
         self._settings = settings
         self._topics = settings.kafka.topics()
         self._loop = asyncio.new_event_loop()
-        self._admin = make_admin(settings.kafka, client_id=f"{settings.service_id}-admin")
+        self._admin: AdminClient
         self._rejects = RejectCounter(settings.limits)
         self._continuity = Continuity()
         self._progress = Progress(settings.observability.stall_after_s)
@@ -52,6 +61,7 @@ class CollectorService:
 
     def start(self) -> None:
         settings, topics = self._settings, self._topics
+        self._admin = connect(settings.kafka)
         self._check_topics()
         ids = topic_ids(self._admin, [topics.transitions.name])
         self._converter = Converter(settings.recipe(), ids[topics.transitions.name], settings.flow.max_record_bytes)
@@ -171,12 +181,9 @@ class CollectorService:
     def _log_start(self, partition: int) -> int:
         consumer = make_consumer(self._settings.kafka, group_id=self._settings.group)
         try:
-            first, _ = consumer.get_watermark_offsets(
-                TopicPartition(self._topics.transitions.name, partition), timeout=_ADMIN_S
-            )
+            return log_bounds(consumer, self._topics.transitions.name, partition)[0]
         finally:
             consumer.close()
-        return int(first)
 
     def _report(self, gap: Gap) -> None:
         """A gap is loud. One that the log has too is a fact; any other is the consumer's fault, and is read again."""

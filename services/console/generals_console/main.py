@@ -3,8 +3,10 @@
 Exit codes: 0 done, 1 it did not work or the verdict is bad, 2 wrong usage or settings, 130 stopped by Ctrl-C.
 """
 
+import logging
 import sys
 
+import structlog
 import typer
 
 from generals_console.commands import (
@@ -30,7 +32,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Collect experience for reinforcement learning in Generals.io, on Apache Kafka.",
-    epilog="Try: generals demo --seconds 30",
+    epilog="Try: generals demo --seconds 30. "
+    "Exit codes: 0 done, 1 it did not work or the verdict is bad, 2 wrong usage or settings, 130 stopped by Ctrl-C.",
 )
 pipeline.register(app)
 games.register(app)
@@ -47,6 +50,10 @@ app.add_typer(config.app, name="config")
 
 def main() -> None:
     """Entry point: known errors are one message, never a stack trace."""
+    structlog.configure(  # standard output is for results
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         app()
     except SettingsError as error:

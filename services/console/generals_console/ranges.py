@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from generals_runtime.kafka import KafkaUnavailable, TopicMissing, make_consumer
+from generals_runtime.kafka import KafkaUnavailable, log_bounds, make_consumer, partitions_of
 from generals_runtime.settings import KafkaSettings
 
 TIMEOUT_S = 15.0
@@ -30,16 +30,7 @@ def whole_log(consumer: Consumer, topic: str) -> dict[int, Range]:
     Raises:
         TopicMissing, KafkaUnavailable.
     """
-    try:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-        if found.error is not None:
-            raise TopicMissing(f"topic {topic}: {found.error.str()}; `generals topics create` makes it")
-        return {
-            number: Range(*consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S))
-            for number in sorted(found.partitions)
-        }
-    except KafkaException as error:
-        raise KafkaUnavailable(f"reading the offsets of {topic}: {error.args[0].str()}") from error
+    return {number: Range(*log_bounds(consumer, topic, number)) for number in partitions_of(consumer, topic)}
 
 
 def committed(kafka: KafkaSettings, group: str, topic: str, partitions: list[int]) -> dict[int, int]:

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Message
 
-from generals_runtime.kafka import KafkaUnavailable, TopicMissing, make_consumer
+from generals_runtime.kafka import KafkaUnavailable, make_consumer, partitions_of
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch, decode_chunk, decode_game, decode_policy
 from generals_schemas.errors import SchemaError
 from generals_schemas.records import ExperienceBatch, TransitionChunk
-
-TIMEOUT_S = 15.0
 
 
 def follow(kafka: KafkaSettings, topic: str, group: str, *, start: str, limit: int | None) -> Iterator[dict[str, Any]]:
@@ -23,7 +21,7 @@ def follow(kafka: KafkaSettings, topic: str, group: str, *, start: str, limit: i
     """
     consumer = make_consumer(kafka, group_id=group, overrides={"auto.offset.reset": start})
     try:
-        _require(consumer, topic)
+        partitions_of(consumer, topic)  # subscribing to a topic that is not there would wait for it for ever
         consumer.subscribe([topic])
         seen = 0
         while limit is None or seen < limit:
@@ -102,12 +100,6 @@ def batch_summary(batch: ExperienceBatch) -> dict[str, Any]:
 
 def _kind(kafka: KafkaSettings, topic: str) -> str:
     return next((spec.value for spec in kafka.topics() if spec.name == topic), "")
-
-
-def _require(consumer: Consumer, topic: str) -> None:
-    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    if found.error is not None:
-        raise TopicMissing(f"topic {topic}: {found.error.str()}; `generals topics list` shows those there are")
 
 
 def _text(value: bytes | str | None) -> str | None:

@@ -12,10 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from generals_console.settings import ConsoleSettings
+from generals_runtime.kafka import connect
 from generals_runtime.settings import KafkaSettings, load
 
 WIDE = 200
 """Columns where output is no terminal: what is piped on should not be cut."""
+
+CONNECT_WITHIN_S = 5.0
 
 out = Console(width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True)
@@ -31,8 +34,14 @@ def group(help_text: str) -> typer.Typer:
 
 
 def kafka_settings(config: Path | None) -> KafkaSettings:
-    """How to reach Kafka, from the YAML and the environment."""
-    return load(ConsoleSettings, config=config).kafka
+    """How to reach Kafka, from the YAML and the environment; asked whether it is there, so that no command waits long.
+
+    Raises:
+        SettingsError, KafkaUnavailable.
+    """
+    kafka = load(ConsoleSettings, config=config).kafka
+    connect(kafka, timeout_s=CONNECT_WITHIN_S)
+    return kafka
 
 
 def topic_name(kafka: KafkaSettings, name: str) -> str:

@@ -6,7 +6,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from generals_console.ranges import TIMEOUT_S, Range, whole_log
-from generals_runtime.kafka import KafkaUnavailable, make_admin, make_consumer
+from generals_runtime.kafka import KafkaUnavailable, make_admin, make_consumer, patiently
 from generals_runtime.settings import KafkaSettings
 
 
@@ -36,7 +36,7 @@ def list_topics(kafka: KafkaSettings) -> list[TopicState]:
     """The five topics, those that are missing too."""
     consumer = make_consumer(kafka, group_id="generals-console")
     try:
-        present = consumer.list_topics(timeout=TIMEOUT_S).topics
+        present = patiently(lambda timeout_s: consumer.list_topics(timeout=timeout_s), "the topics").topics
         states = []
         for spec in kafka.topics():
             ranges = whole_log(consumer, spec.name) if spec.name in present else None
@@ -48,8 +48,6 @@ def list_topics(kafka: KafkaSettings) -> list[TopicState]:
                     sum(map(len, ranges.values())) if ranges is not None else None,
                 )
             )
-    except KafkaException as error:
-        raise KafkaUnavailable(f"Kafka at {kafka.bootstrap_servers} does not answer: {error.args[0].str()}") from error
     finally:
         consumer.close()
     return states

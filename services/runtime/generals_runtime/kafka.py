@@ -8,6 +8,7 @@ from generals_runtime.kafka_clients import (
     make_consumer,
     make_producer,
 )
+from generals_runtime.kafka_questions import log_bounds, partitions_of, patiently
 from generals_runtime.kafka_topics import TopicMissing, connect, ensure_topics, topic_ids
 from generals_runtime.ordered_producer import DeliveryFailed, Headers, OrderedProducer, QueueFull, RecordTooLarge
 
@@ -23,8 +24,11 @@ __all__ = [
     "TopicMissing",
     "connect",
     "ensure_topics",
+    "log_bounds",
     "make_admin",
     "make_consumer",
     "make_producer",
+    "partitions_of",
+    "patiently",
     "topic_ids",
 ]

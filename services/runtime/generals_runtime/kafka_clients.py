@@ -79,10 +79,7 @@ class KafkaUnavailable(OperatorError):
 
 
 class ErrorLog:
-    """An `error_cb` that logs each kind of error at most once every `every_s`. Never raises.
-
-    `refusal` is the reason of the last error that trying again does not mend: wrong credentials, an unknown authority.
-    """
+    """An `error_cb` that logs each kind of error at most once every `every_s`. Never raises."""
 
     def __init__(
         self, client_id: str, *, every_s: float = REPORT_EVERY_S, clock: Callable[[], float] = time.monotonic
@@ -92,13 +89,10 @@ class ErrorLog:
         self._clock = clock
         self._last: dict[int, float] = {}
         self._left_out: dict[int, int] = {}
-        self.refusal: str | None = None
 
     def __call__(self, error: KafkaError) -> None:
         metrics.default().runtime.kafka_errors.labels(error.name()).inc()
         code, now = error.code(), self._clock()
-        if code in REFUSALS:
-            self.refusal = error.str()
         last = self._last.get(code)
         if last is not None and now - last < self._every_s:
             self._left_out[code] = self._left_out.get(code, 0) + 1
@@ -106,6 +100,22 @@ class ErrorLog:
         self._last[code] = now
         level = self._log.error if error.fatal() else self._log.warning
         level("kafka client error", error=error.name(), reason=error.str(), left_out=self._left_out.pop(code, 0))
+
+
+class LastError:
+    """An `error_cb` for who reports the outcome himself: it keeps the reason and logs nothing.
+
+    `refused`: it is one that trying again does not mend (wrong credentials, an unknown authority).
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.refused = False
+
+    def __call__(self, error: KafkaError) -> None:
+        if self.refused or error.code() == KafkaError._ALL_BROKERS_DOWN:  # that one follows those that say why
+            return
+        self.reason, self.refused = error.str(), error.code() in REFUSALS
 
 
 def client_configuration(

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from confluent_kafka.cimpl import NewTopic
 
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka_clients import ErrorLog, KafkaUnavailable, make_admin
+from generals_runtime.kafka_clients import KafkaUnavailable, LastError, make_admin
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TopicSpec
 
@@ -53,21 +53,22 @@ def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s
 def connect(kafka: KafkaSettings, *, timeout_s: float = 30.0) -> AdminClient:
     """An admin client that has talked to Kafka; KafkaUnavailable with the reason if it cannot, at once if refused."""
     deadline = time.monotonic() + timeout_s
-    errors = ErrorLog("generals-admin")
-    admin = make_admin(kafka, overrides={"error_cb": errors})
+    at = f"Kafka at {kafka.bootstrap_servers} ({kafka.security_protocol})"
+    last = LastError()
+    admin = make_admin(kafka, overrides={"error_cb": last})
     while True:
         step_s = min(_CONNECT_STEP_S, max(0.05, deadline - time.monotonic()))
         try:
             admin.list_topics(timeout=step_s)
         except KafkaException as error:
             admin.poll(0)  # lets errors speak
-            reason = errors.refusal or error.args[0].str()
-            if errors.refusal is None and time.monotonic() < deadline:
-                continue
-            at = f"Kafka at {kafka.bootstrap_servers} ({kafka.security_protocol})"
-            verdict = "refused us" if errors.refusal else f"did not answer in {timeout_s:g} s"
-            raise KafkaUnavailable(f"{at} {verdict}: {reason}") from None
-        return admin
+            reason = last.reason or error.args[0].str()
+            if last.refused:
+                raise KafkaUnavailable(f"{at} refused us: {reason}") from None
+            if time.monotonic() > deadline:
+                raise KafkaUnavailable(f"{at} did not answer in {timeout_s:g} s: {reason}") from None
+        else:
+            return admin
 
 
 def topic_ids(admin: AdminClient, names: Iterable[str], *, timeout_s: float = 15.0) -> dict[str, str]:

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka_clients import make_consumer
+from generals_runtime.kafka_questions import log_bounds, partitions_of
 from generals_runtime.objects import open_store
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_policy
@@ -64,10 +65,9 @@ class PolicyLog:
         self._topic = kafka.topics().policies.name
         self._consumer: Consumer = make_consumer(kafka, group_id="generals-policies", client_id="policies")
         self._ends: dict[int, int] = {}
-        found = self._consumer.list_topics(self._topic, timeout=15).topics[self._topic]
         places = []
-        for number in found.partitions:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=15)
+        for number in partitions_of(self._consumer, self._topic):
+            low, high = log_bounds(self._consumer, self._topic, number)
             places.append(TopicPartition(self._topic, number, low))
             if high > low:
                 self._ends[number] = high

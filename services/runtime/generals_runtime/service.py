@@ -35,6 +35,7 @@ __all__ = ["Abortable", "Finished", "ReportsReadiness", "Service", "Stop", "main
 CLEAN, FAILED, WRONG_SETTINGS = 0, 1, 2
 _ONCE_S = 0.5
 _EXIT_GRACE_S = 5.0
+_FAILED_GRACE_S = 0.2  # nobody told the threads to end, so those that have not by now never will
 S = TypeVar("S", bound=ServiceSettings)
 _log = structlog.get_logger("generals_runtime.service")
 
@@ -228,7 +229,7 @@ def _end_even_if_threads_hang(code: int) -> None:
     def wait() -> None:
         while threading.main_thread().is_alive():
             time.sleep(0.2)
-        time.sleep(_EXIT_GRACE_S)
+        time.sleep(_EXIT_GRACE_S if code == CLEAN else _FAILED_GRACE_S)
         os._exit(code)
 
     threading.Thread(target=wait, name="last-resort", daemon=True).start()

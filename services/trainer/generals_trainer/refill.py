@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from generals_runtime.kafka import make_consumer
+from generals_runtime.kafka import log_bounds, make_consumer
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch
 from generals_schemas.records import ExperienceBatch
@@ -53,7 +53,7 @@ class _Log:
         self._paused: set[int] = set()
         starts = {partition: min(offsets) for partition, offsets in self._offsets.items()}
         for partition, start in starts.items():
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=15)
+            low, high = log_bounds(consumer, topic, partition)
             if start < low or max(self._offsets[partition]) >= high:
                 raise RefillFailed(
                     f"{topic}[{partition}]: the buffers held {start} … {max(self._offsets[partition])}, "

@@ -15,6 +15,7 @@ import torch
 from generals_client.positions import Mark, Position
 from generals_client.reader import Delivered, ReaderStats
 from generals_runtime import tracing
+from generals_runtime.kafka import connect
 from generals_runtime.objects import open_store
 from generals_runtime.service import Finished
 from generals_schemas.records import ExperienceBatch
@@ -64,6 +65,7 @@ class Trainer:
     def start(self) -> None:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
+        connect(self.settings.kafka)
         self._files = Files(self.settings.run_dir, tensorboard=self.settings.tensorboard)
         saved = self._load()
         if saved is not None:

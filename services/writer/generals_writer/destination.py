@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from generals_client.positions import Position
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import make_admin, make_consumer, topic_ids
+from generals_runtime.kafka import connect, make_consumer, topic_ids
 from generals_runtime.metrics import RuntimeMetrics, WriterMetrics
 from generals_runtime.objects import ObjectStore, StoreError, StoreFull, StoreRefused, StoreUnavailable, open_store
 from generals_writer import __version__
@@ -84,7 +84,7 @@ class DestinationWriter:
     def start(self) -> None:
         """Open the store, join the group. Raises OperatorError if the topic or the store is not to be had."""
         self._store = open_store(self._destination.url)
-        ids = topic_ids(make_admin(self._settings.kafka), [self._topic])
+        ids = topic_ids(connect(self._settings.kafka), [self._topic])
         self._topic_id = ids[self._topic]
         self._log_reader = KafkaLog(self._settings.kafka)
         self._consumer = make_consumer(

@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from generals_runtime.kafka import KafkaUnavailable, make_consumer
+from generals_runtime.kafka import KafkaUnavailable, log_bounds, make_consumer
 from generals_runtime.settings import KafkaSettings
 from generals_writer.build import LogRecord
 from generals_writer.errors import ClaimConflict, LogExpired
@@ -14,7 +14,6 @@ from generals_writer.layout import LogPartition
 
 GROUP = "generals-archive-reader"
 """Named because librdkafka wants a name; nothing is ever committed to it."""
-ANSWER_S = 20.0
 SILENCE_S = 60.0
 FETCH_RECORDS = 500
 
@@ -64,13 +63,7 @@ class KafkaLog:
 
 def bounds(consumer: Consumer, log: LogPartition) -> tuple[int, int]:
     """As KafkaLog.bounds, with a consumer at hand."""
-    try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(log.topic, log.number), timeout=ANSWER_S)
-    except KafkaException as error:
-        raise KafkaUnavailable(
-            f"cannot learn the offsets of {log.topic} partition {log.number}: {error.args[0].str()}"
-        ) from error
-    return low, high
+    return log_bounds(consumer, log.topic, log.number)
 
 
 def check_within(log: LogPartition, offset: int, low: int, high: int) -> None:

@@ -1,0 +1,78 @@
+"""What a reader asks Kafka about a topic, asked again for a while.
+
+A broker that has just come back answers before it knows its leaders and its groups: an error then is not a verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from generals_runtime.kafka_clients import REFUSALS, KafkaUnavailable
+from generals_runtime.kafka_topics import TopicMissing
+
+PATIENCE_S = 60.0
+_ANSWER_S = 10.0
+_AGAIN_S = 0.2
+R = TypeVar("R")
+
+
+def partitions_of(consumer: Consumer, topic: str, *, within_s: float = PATIENCE_S) -> list[int]:
+    """The numbers of a topic's partitions, ascending.
+
+    Raises:
+        TopicMissing: there is no such topic.
+        KafkaUnavailable: as `patiently`.
+    """
+
+    def ask(timeout_s: float) -> list[int]:
+        found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+        if found.error is not None:
+            if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissing(f"topic {topic} does not exist; `generals topics create` makes it")
+            raise KafkaException(found.error)
+        return sorted(found.partitions)
+
+    return patiently(ask, f"the partitions of {topic}", within_s=within_s)
+
+
+def log_bounds(consumer: Consumer, topic: str, partition: int, *, within_s: float = PATIENCE_S) -> tuple[int, int]:
+    """The oldest offset that a partition holds, and the one that its next record will have.
+
+    Of a partition that does not exist, too, it is asked until time is up: right after a broker came back librdkafka
+    calls partitions unknown that are there.
+
+    Raises:
+        KafkaUnavailable: as `patiently`.
+    """
+    spot = TopicPartition(topic, partition)
+    return patiently(
+        lambda timeout_s: consumer.get_watermark_offsets(spot, timeout=timeout_s),
+        f"the offsets of {topic}[{partition}]",
+        within_s=within_s,
+    )
+
+
+def patiently(ask: Callable[[float], R | None], what: str, *, within_s: float = PATIENCE_S) -> R:
+    """The answer to `ask`, which is given a timeout in seconds; asked again while it fails or says None.
+
+    Raises:
+        KafkaUnavailable: no answer in time, or a refusal; it names `what`.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        reason = f"no answer within {within_s:g} s"
+        try:
+            answer = ask(min(_ANSWER_S, within_s))
+            if answer is not None:
+                return answer
+        except KafkaException as error:
+            code, reason = error.args[0].code(), error.args[0].str()
+            if code in REFUSALS:
+                raise KafkaUnavailable(f"cannot learn {what}: {reason}") from None
+        if time.monotonic() > deadline:
+            raise KafkaUnavailable(f"cannot learn {what}: {reason}")
+        time.sleep(_AGAIN_S)
