@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_engine.kernel.state import ALIVE, AREA, HEIGHT, PLAYERS, TEAM, TICK, WIDTH, State
+from generals_engine.kernel.state import ALIVE, AREA, HEIGHT, PLAYERS, TEAM, TICK, TILES, WIDTH, State
 from generals_engine.kernel.view import look, score
 from generals_engine.policies.protocol import Observations
 
@@ -15,7 +15,7 @@ def observe(
 
     games: the numbers by which policies know the games.
     """
-    words = state.words[places]
+    words = state.words[places, :TILES]  # not the sections after it: they would be 300 kB a game
     count, area = len(places), int(words[0, AREA])
     most = int(words[:, PLAYERS].max())
     tiles = np.empty((count, area), np.uint8)

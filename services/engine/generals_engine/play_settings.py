@@ -1,10 +1,11 @@
 """What a worker plays, apart from where it sends it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from generals_engine.maps import GameMap, MapError, rule_side
-from generals_engine.policies import Policy
+from generals_engine.policies import BatchPolicy, Policy
 from generals_engine.rng import below, streams
 
 MOST_RECORD_BYTES = 512 * 1024
@@ -78,3 +79,15 @@ class PlaySettings:
             return tuple(offered[player % len(offered)] for player in range(self.players))
         stream = streams(seed, 1)
         return tuple(offered[below(stream, 0, len(offered))] for _ in range(self.players))
+
+
+def wrap_batch_policies(play: PlaySettings, wrap: Callable[[BatchPolicy], BatchPolicy]) -> PlaySettings:
+    """The same play, each batch policy wrapped. One that sits in two seats is still one, and asked once for both."""
+    wrapped: dict[int, BatchPolicy] = {}
+    for policy in play.policies:
+        if policy.batch is not None and id(policy.batch) not in wrapped:
+            wrapped[id(policy.batch)] = wrap(policy.batch)
+    policies = (
+        policy if policy.batch is None else replace(policy, batch=wrapped[id(policy.batch)]) for policy in play.policies
+    )
+    return replace(play, policies=tuple(policies))

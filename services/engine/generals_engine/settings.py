@@ -41,10 +41,13 @@ class EngineSettings(ServiceSettings):
     height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
     map: Path | None = Field(default=None, description="a JSON file: all games are played on this map")
     policies: tuple[str, ...] = Field(
-        default=("expander", "random"), min_length=1, description="names or module:factory"
+        default=("expander", "random"), min_length=1, description="names, module:factory or http://…"
     )
     assignment: Literal["seats", "pool"] = Field(
         default="seats", description="seats: player p plays policies[p]; pool: each seat draws one for each game"
+    )
+    answer_within_s: float | None = Field(
+        default=1.0, gt=0, description="policies outside the kernel; then the player passes. none: waits"
     )
     tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; none: played to the end")
     chunk_ticks: int = Field(default=64, ge=1, le=1024, description="ticks a record, fewer on very large boards")

@@ -1,12 +1,11 @@
 """How long policies outside the kernel take to answer, measured around them: neither they nor games have a clock."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_engine.play_settings import PlaySettings
+from generals_engine.play_settings import PlaySettings, wrap_batch_policies
 from generals_engine.policies.protocol import BatchPolicy, Observations
 from generals_runtime.metrics import EngineMetrics, policy_label
 from generals_schemas.records import PolicyRef
@@ -32,13 +31,5 @@ class TimedPolicy:
 
 
 def timed(play: PlaySettings, observed: EngineMetrics) -> PlaySettings:
-    """The same play, its batch policies timed. One that sits in two seats is still one, and asked once for both."""
-    wrapped: dict[int, TimedPolicy] = {}
-    policies = []
-    for policy in play.policies:
-        if policy.batch is not None:
-            batch = wrapped.setdefault(id(policy.batch), TimedPolicy(policy.batch, observed))
-            policies.append(replace(policy, batch=batch))
-        else:
-            policies.append(policy)
-    return replace(play, policies=tuple(policies))
+    """The same play, its batch policies timed."""
+    return wrap_batch_policies(play, lambda policy: TimedPolicy(policy, observed))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from generals_engine.deadline import punctual
 from generals_engine.games import GamePool, Played
 from generals_engine.outbox import NotNow, Outbox
 from generals_engine.outbox_choice import open_outbox
@@ -80,7 +81,7 @@ class EngineWorker:
             raise CannotPlay(str(error)) from error
         self._topics = settings.kafka.topics()
         self._metrics = observed or metrics.default()
-        self._play = timed(self._play, self._metrics.engine)
+        self._play = timed(punctual(self._play, settings.answer_within_s, self._metrics.engine), self._metrics.engine)
         self._now_ms = now_ms
         self._tracing = tracing.default()
         self._outbox = outbox

@@ -37,8 +37,12 @@ class Observations:
         return len(self.players)
 
 
+class NoAnswer(Exception):
+    """A policy has no answer this time, and it is nobody's fault in the game: its players pass."""
+
+
 class BatchPolicy(Protocol):
-    """A policy that answers for many games at once."""
+    """A policy that answers for many games at once. In a worker it has a deadline, see `generals_engine.deadline`."""
 
     @property
     def ref(self) -> PolicyRef:

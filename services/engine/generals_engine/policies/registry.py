@@ -36,16 +36,20 @@ class Policy:
 
 
 def find_policy(name: str) -> Policy:
-    """The heuristic of a name, or what `module:factory` makes when called without arguments.
+    """The heuristic of a name, a policy behind an http(s) URL, or what `module:factory` makes without arguments.
 
     Raises:
         UnknownPolicy: there is none.
     """
     if name in HEURISTICS:
         return Policy(name, HEURISTICS[name])
+    if name.startswith(("http://", "https://")):
+        from generals_engine.trained.remote import RemotePolicy
+
+        return Policy(name, codes.EXTERNAL, RemotePolicy(name))
     module, _, factory = name.partition(":")
     if not factory:
-        raise UnknownPolicy(f"policy {name!r} is unknown: there are {', '.join(HEURISTICS)}, or module:factory")
+        raise UnknownPolicy(f"policy {name!r} is unknown: there are {', '.join(HEURISTICS)}, module:factory or a URL")
     try:
         made = getattr(import_module(module), factory)()
     except (ImportError, AttributeError, TypeError) as error:
