@@ -105,10 +105,9 @@ LAG = Dashboard("generals-lag", "Generals · lag and queues", [
 LATENCY = Dashboard("generals-latency", "Generals · latency", [
     Panel("Action, by policy", quantiles("generals_action_seconds", "policy"), "s", help="Promised: 100 ms at p99",
           only_with="policies outside the kernel"),
-    Panel("Encode one record", quantiles("generals_serialise_seconds", "record"), "s"),
-    Panel("Decode one record", quantiles("generals_deserialise_seconds", "record"), "s",
-          only_with="services that time it"),
-    Panel("Chunk into experiences", quantiles("generals_transform_seconds"), "s"),
+    Panel("Encode one chunk", quantiles("generals_serialise_seconds", "record"), "s"),
+    Panel("Chunk into experiences", quantiles("generals_transform_seconds"), "s",
+          help="Decoding and encoding included"),
     Panel("Store one object", quantiles("generals_storage_write_seconds", "destination"), "s"),
     Panel("Learner step", quantiles("generals_trainer_step_seconds"), "s"),
     Panel("Checkpoint", quantiles("generals_checkpoint_seconds"), "s"),
@@ -157,9 +156,6 @@ LEARNING = Dashboard("generals-learning", "Generals · learning", [
         Query("max(generals_sample_staleness_versions_maximum)", "maximum"),
     ], only_with="trained policies in play"),
     Panel("Newest version published", one("max by (instance) (generals_published_policy_version)", "{{instance}}")),
-    Panel("Games won against", one("max by (opponent) (generals_win_rate_ratio)", "{{opponent}}"), "percentunit",
-          only_with="evaluation"),
-    Panel("Elo", one("max(generals_elo)", "newest version")),
     Panel("Age of the last checkpoint", one("time() - generals_checkpoint_timestamp_seconds", "{{instance}}"), "s"),
 ])  # fmt: skip
 

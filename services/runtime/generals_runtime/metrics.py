@@ -103,10 +103,6 @@ class RuntimeMetrics:
             buckets=LATENCIES_S,
             registry=registry,
         )
-        self.deserialise_seconds = Histogram(
-            "generals_deserialise_seconds", "Time to decode one record", ["record"], buckets=LATENCIES_S,
-            registry=registry,
-        )  # fmt: skip
         # Compression ratio = rate(raw) / rate(packed).
         self.raw_bytes = Counter(
             "generals_raw_bytes", "Bytes of arrays before compression", ["record"], registry=registry
@@ -196,7 +192,10 @@ class CollectorMetrics:
         # Distribution, sum, count; mean, deviation, minimum and maximum are its gauges.
         self.reward = ArrayHistogram("generals_reward", "Reward of an experience", bounds=REWARDS, registry=registry)
         self.transform_seconds = Histogram(
-            "generals_transform_seconds", "Time to turn one chunk into batches", buckets=LATENCIES_S, registry=registry
+            "generals_transform_seconds",
+            "Time to turn one chunk into batches, decoding and encoding included",
+            buckets=LATENCIES_S,
+            registry=registry,
         )
         self.in_flight = Gauge(
             "generals_collector_in_flight_chunks", "Chunks taken and not yet acknowledged", registry=registry
@@ -263,10 +262,6 @@ class TrainerMetrics:
         self.checkpoint_time = Gauge(
             "generals_checkpoint_timestamp_seconds", "When the last checkpoint was written", registry=registry
         )
-        self.win_rate = Gauge(
-            "generals_win_rate_ratio", "Share of evaluation games won", ["opponent"], registry=registry
-        )
-        self.elo = Gauge("generals_elo", "Rating of the newest version", registry=registry)
 
 
 class Metrics:

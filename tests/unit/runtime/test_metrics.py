@@ -1,11 +1,16 @@
 """Metrics: bounded labels, whole arrays, and no name twice."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from generals_runtime.array_metrics import ArrayHistogram
 from generals_runtime.metrics import Metrics, PolicyLabels, describe
+
+SERVICES = Path(__file__).parents[3] / "services"
 
 
 def _value(registry: CollectorRegistry, name: str, **labels: str) -> float:
@@ -57,10 +62,18 @@ def test_every_metric_is_described_once_and_has_no_unbounded_label() -> None:
     assert len(names) == len(set(names))
     allowed = {
         "topic", "partition", "group", "record", "policy", "reason", "error", "kind", "strategy", "destination",
-        "outcome", "opponent",
+        "outcome",
     }  # fmt: skip
     assert {label for *_rest, labels, _help in rows for label in labels} <= allowed
     assert all(name.startswith("generals_") and text for _s, name, _k, _l, text in rows)
+
+
+def test_every_metric_is_set_by_some_service() -> None:
+    sources = [path for path in SERVICES.glob("*/generals_*/**/*.py") if path.name != "metrics.py"]
+    code = "\n".join(path.read_text() for path in sources)
+    metrics = Metrics(CollectorRegistry())
+    groups = (metrics.runtime, metrics.engine, metrics.collector, metrics.writer, metrics.trainer)
+    assert [name for group in groups for name in vars(group) if not re.search(rf"\.{name}\b", code)] == []
 
 
 def test_all_groups_fit_into_one_registry() -> None:
