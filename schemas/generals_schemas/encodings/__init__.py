@@ -28,7 +28,10 @@ def get_encoding(name: str) -> Encoding:
     """
     module, _, attribute = name.partition(":")
     if attribute:
-        found = getattr(import_module(module), attribute)
+        try:
+            found = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise KeyError(f"encoding {name!r}: {error}") from error
     elif name in encoding_names():
         found = import_module(f"{__name__}.{name}").ENCODING
     else:

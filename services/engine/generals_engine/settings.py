@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from generals_engine.map_files import load_map
 from generals_engine.play_settings import PlaySettings
@@ -72,6 +72,14 @@ class EngineSettings(ServiceSettings):
     spill_max_bytes: int = Field(
         default=1 << 30, ge=1 << 20, description="spill_to_disk: room on disk; when it is full, play stops"
     )
+
+    @field_validator("policies")
+    @classmethod
+    def _heuristics_exist(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
+        for name in policies:
+            if ":" not in name:  # others are loaded when play begins
+                find_policy(name)
+        return policies
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

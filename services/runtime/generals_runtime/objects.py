@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from generals_runtime.object_errors import (
     AlreadyExists,
@@ -32,6 +32,7 @@ __all__ = [
     "StoreRefused",
     "StoreUnavailable",
     "check_key",
+    "check_store_url",
     "open_store",
 ]
 
@@ -84,26 +85,35 @@ def open_store(url: str | Path) -> ObjectStore:
 
     if isinstance(url, Path) or "://" not in url:
         return LocalStore(Path(url))
+    parts = urlsplit(check_store_url(url))
+    return LocalStore(Path(unquote(parts.path))) if parts.scheme == "file" else _open_s3(parts)
+
+
+def check_store_url(url: str) -> str:
+    """The URL, if `open_store` knows what to make of it. Nothing is opened.
+
+    Raises:
+        StoreRefused: what is wrong with it.
+    """
+    if "://" not in url:
+        return url
     parts = urlsplit(url)
-    if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost"):
-            raise StoreRefused(f"{url}: a file URL has three slashes, file:///folder")
-        return LocalStore(Path(unquote(parts.path)))
-    if parts.scheme != "s3":
+    if parts.scheme not in ("file", "s3"):
         raise StoreRefused(f"{url}: must be a path, file:///folder or s3://bucket/prefix")
-    return _open_s3(url)
+    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+        raise StoreRefused(f"{url}: a file URL has three slashes, file:///folder")
+    if parts.scheme == "s3":
+        unknown = sorted(set(parse_qs(parts.query, keep_blank_values=True)) - {"endpoint", "region"})
+        if unknown or not parts.netloc or "@" in parts.netloc:
+            wrong = f"unknown {', '.join(unknown)}" if unknown else "no bucket, or credentials in the URL"
+            raise StoreRefused(f"{url}: {wrong}; the form is s3://bucket/prefix?endpoint=http://host:port&region=name")
+    return url
 
 
-def _open_s3(url: str) -> ObjectStore:
+def _open_s3(parts: SplitResult) -> ObjectStore:
     from generals_runtime.s3_store import S3Store
 
-    parts = urlsplit(url)
-    query = parse_qs(parts.query, keep_blank_values=True)
-    unknown = sorted(set(query) - {"endpoint", "region"})
-    if unknown or not parts.netloc or "@" in parts.netloc:
-        wrong = f"unknown {', '.join(unknown)}" if unknown else "no bucket, or credentials in the URL"
-        raise StoreRefused(f"{url}: {wrong}; the form is s3://bucket/prefix?endpoint=http://host:port&region=name")
-    last = {name: values[-1] for name, values in query.items()}
+    last = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     return S3Store(
         parts.netloc, unquote(parts.path).strip("/"), endpoint=last.get("endpoint"), region=last.get("region")
     )

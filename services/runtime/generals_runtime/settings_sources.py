@@ -25,6 +25,7 @@ PREFIX = "GENERALS_"
 CONFIG_VARIABLE = "GENERALS_CONFIG"
 # Sections of the one YAML; a service reads its own and the shared groups and leaves the others to their owners.
 SECTIONS = ("engine", "collector", "writer", "trainer", "console")
+SHARED = ("kafka", "observability", "service_id")
 # Variables with our prefix that are not settings.
 _NOT_SETTINGS = ("CONFIG", "KAFKA_JARS")
 _NOT_SETTINGS_PREFIXES = ("TEST_", "BENCH_")
@@ -64,7 +65,8 @@ class _Tree:
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
-        return "default"
+        sources = {origin.rpartition(":")[0] or origin for origin in self.origins.values()}
+        return ", ".join(sorted(sources)) if sources and not path else "default"
 
 
 def load(model: type[M], *, environ: Mapping[str, str] | None = None, config: Path | None = None) -> M:
@@ -89,29 +91,42 @@ def _section(model: type[BaseModel]) -> str:
 
 
 def _read_yaml(file: Path, model: type[BaseModel], tree: _Tree) -> None:
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        tree.problems.append(f"{CONFIG_VARIABLE}={file}: cannot be read: {error.strerror}")
-        return
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        tree.problems.append(f"{file}: is no YAML: {' '.join(str(error).split())}")
-        return
+    root = _compose(file, tree)
     if root is None:
         return
-    if not isinstance(root, yaml.MappingNode):
-        tree.problems.append(f"{file}:{root.start_mark.line + 1}: must be a mapping of keys to values")
-        return
     section = _section(model)
-    others = set(SECTIONS) - set(model.model_fields)
+    shared = SHARED if section else tuple(model.model_fields)
+    _find_unknown_sections(root, sorted((*SECTIONS, *shared)), file, tree)
     for path, value, line in _leaves(root, (), file, tree):
         if path == (section,):
             if value is not None:
                 tree.problems.append(f"{section}: {value!r} is not allowed ({file}:{line}): must be a mapping")
         elif path[0] == section:
             tree.put(path[1:], value, f"{file}:{line}")
-        elif path[0] not in others:
+        elif path[0] in shared:
             tree.put(path, value, f"{file}:{line}")
+
+
+def _compose(file: Path, tree: _Tree) -> yaml.MappingNode | None:
+    """The document with its line numbers; None when it is empty or, a problem, none."""
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        tree.problems.append(f"the configuration {file} cannot be read: {error.strerror}")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree.problems.append(f"{file}: is no YAML: {' '.join(str(error).split())}")
+    else:
+        if root is None or isinstance(root, yaml.MappingNode):
+            return root
+        tree.problems.append(f"{file}:{root.start_mark.line + 1}: must be a mapping of keys to values")
+    return None
+
+
+def _find_unknown_sections(root: yaml.MappingNode, known: list[str], file: Path, tree: _Tree) -> None:
+    for key, _ in root.value:
+        if str(key.value) not in known:
+            hint = _hint(str(key.value), known)
+            tree.problems.append(f"{key.value}: unknown section ({file}:{key.start_mark.line + 1}). {hint}")
 
 
 def _leaves(node: yaml.MappingNode, above: Path_, file: Path, tree: _Tree) -> Iterator[tuple[Path_, Any, int]]:
@@ -211,7 +226,7 @@ def _describe(detail: ErrorDetails, model: type[BaseModel], tree: _Tree) -> str:
     """One line: key, value, what is allowed, where it came from."""
     path = tuple(str(part) for part in detail["loc"])
     section = _section(model)
-    shown = path if not section or (path and path[0] in ("kafka", "observability", "service_id")) else (section, *path)
+    shown = path if not section or (path and path[0] in SHARED) else (section, *path)
     key, origin = ".".join(shown) or "settings", tree.origin(path)
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key ({origin}). {_nearest(path, model)}"
@@ -232,6 +247,9 @@ def _variable(path: Path_) -> str:
 def _nearest(path: Path_, model: type[BaseModel]) -> str:
     owner = _annotation(model, path[:-1]) if len(path) > 1 else model
     names = sorted({name for part in _alternatives(owner) if _is_model(part) for name in part.model_fields})
-    near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]}? " if near else ""
-    return f"{hint}Allowed: {', '.join(names)}"
+    return _hint(path[-1], names)
+
+
+def _hint(wrong: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    return f"{f'Did you mean {near[0]}? ' if near else ''}Allowed: {', '.join(names)}"

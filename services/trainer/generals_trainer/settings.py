@@ -31,7 +31,7 @@ class ReplaySettings(SettingsGroup):
 class LearnerSettings(SettingsGroup):
     """The learner and its network."""
 
-    name: str = Field(default="dqn", description="dqn, or module:attribute")
+    name: str = Field(default="dqn", pattern=r"^(dqn|[\w.]+:\w+)$", description="dqn, or module:attribute")
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0)
     final_rate: float = Field(default=0.2, ge=0, le=1, description="share of the learning rate at the end")

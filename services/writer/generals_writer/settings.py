@@ -1,9 +1,10 @@
 """The writer's settings: `writer:` in the YAML, GENERALS_WRITER__… in the environment."""
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
+from generals_runtime.objects import StoreRefused, check_store_url
 from generals_runtime.settings import ServiceSettings, SettingsGroup
 
 
@@ -15,6 +16,14 @@ class Destination(SettingsGroup):
     )
     url: str = Field(default="archive", min_length=1, description="a folder, file:///folder or s3://bucket/prefix")
     format: Literal["parquet", "npz", "tfrecord"] = "parquet"
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_store(cls, url: str) -> str:
+        try:
+            return check_store_url(url)
+        except StoreRefused as error:
+            raise ValueError(str(error)) from error
 
 
 class Rotation(SettingsGroup):
@@ -32,7 +41,7 @@ class WriterSettings(ServiceSettings):
 
     section: ClassVar[str] = "writer"
 
-    destinations: tuple[Destination, ...] = Field(default=(Destination(),), min_length=1)
+    destinations: tuple[Destination, ...] = (Destination(),)
     rotation: Rotation = Rotation()
     group_prefix: str = Field(default="generals-writer", min_length=1, description="group = prefix-destination")
     buffer_bytes: int = Field(
@@ -42,11 +51,14 @@ class WriterSettings(ServiceSettings):
         default="stop", description="when the log no longer holds what is not archived: skip writes the gap down"
     )
 
-    @model_validator(mode="after")
-    def _destinations_are_different(self) -> Self:
+    @field_validator("destinations")
+    @classmethod
+    def _are_some_and_different(cls, destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
+        if not destinations:
+            raise ValueError("name one at least")
         for what in ("name", "url"):
-            values = [getattr(destination, what) for destination in self.destinations]
+            values = [getattr(destination, what) for destination in destinations]
             for value in values:
                 if values.count(value) > 1:
                     raise ValueError(f"two destinations have the {what} {value!r}; each needs its own")
-        return self
+        return destinations

@@ -10,7 +10,9 @@ import pytest
 import typer
 from typer.main import get_command
 
+from generals_console.commands.config import check
 from generals_console.main import app
+from generals_runtime.settings import SettingsError
 
 HIDDEN = "hunter2"
 REPLAYS = Path(__file__).parents[2] / "data" / "replays"
@@ -64,6 +66,36 @@ def test_wrong_settings_are_named_one_a_line_without_a_trace_and_end_with_2(tmp_
     assert "engine.players" in done.stderr
     assert "kafka.bootstrap_servers" in done.stderr
     assert done.stderr.count("bootstrap_servers") == 1 or done.stderr.count("kafka.bootstrap_servers:") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colector: {reward: standard}", "colector: unknown section (wrong.yaml:1). Did you mean collector?"),
+        ("collector: {reward: nonsense}", "collector: reward 'nonsense' is unknown; there are outcome, "),
+        ("collector: {encoding: 'nowhere:at_all'}", "collector: encoding 'nowhere:at_all': No module named 'nowhere'"),
+        ("collector: {reward_params: {wni: 2}}", "collector: reward standard has no parameter 'wni'; it has win, "),
+        ("engine: [1, 2]", "engine: [1, 2] is not allowed (wrong.yaml:1): must be a mapping"),
+        (
+            "engine: {games: many}",
+            "engine.games: 'many' is not allowed (wrong.yaml:1): input should be a valid integer",
+        ),
+        ("engine: {games: 1}\nengine: {games: 2}", "engine: stands twice (wrong.yaml:2)"),
+        ("engine: {policies: [nobody]}", "engine.policies: ['nobody'] is not allowed (wrong.yaml:1): policy 'nobody'"),
+        ("kafka: {security_protocol: SASL_SSL}", "kafka: security_protocol SASL_SSL needs sasl_mechanism, "),
+        ("trainer: {learner: {name: ppo}}", "trainer.learner.name: 'ppo' is not allowed (wrong.yaml:1): "),
+        ("writer: {destinations: [{url: 'ftp://a/b'}]}", "writer.destinations.0.url: 'ftp://a/b' is not allowed ("),
+        ("- a list", "wrong.yaml:1: must be a mapping of keys to values"),
+        ("engine: [", "wrong.yaml: is no YAML: "),
+    ],
+)
+def test_each_wrong_setting_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        check(config)
+    [problem] = caught.value.problems
+    assert problem.replace(f"{tmp_path}/", "").startswith(message)
 
 
 def test_secrets_are_shown_as_stars() -> None:
