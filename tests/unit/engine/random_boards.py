@@ -20,12 +20,13 @@ class RandomGame:
     version: int
 
 
-def random_game(rng: Generator) -> RandomGame:
-    """2 to 12 players, any version, teams in every third game, sides mostly 2 to 9, at times 64."""
+def random_game(rng: Generator, sides: tuple[int, int] | None = None) -> RandomGame:
+    """2 to 12 players, any version, teams in every third game; sides mostly 2 to 9, at times 64, if none are given.
+
+    A board too small for its players becomes higher.
+    """
     players = int(rng.integers(2, 13))
-    width, height = (int(side) for side in rng.integers(2, 10, 2))
-    if rng.random() < 0.03:
-        width = 64
+    width, height = sides or _sides(rng)
     while width * height < 2 * players:
         height += 1
     return RandomGame(
@@ -33,6 +34,11 @@ def random_game(rng: Generator) -> RandomGame:
         teams=_teams(rng, players),
         version=int(rng.choice([5, 5, 6, 12, 14, 15, 15, 16, 17, 18, 18, 18])),
     )
+
+
+def _sides(rng: Generator) -> tuple[int, int]:
+    width, height = (int(side) for side in rng.integers(2, 10, 2))
+    return (64 if rng.random() < 0.03 else width), height
 
 
 def _teams(rng: Generator, players: int) -> tuple[int, ...]:
