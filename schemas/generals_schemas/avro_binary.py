@@ -16,7 +16,12 @@ FALSE, TRUE = b"\x00", b"\x01"
 
 @lru_cache(maxsize=65_536)
 def long(value: int) -> bytes:
-    """A number as a zigzag varint."""
+    """A number as a zigzag varint, kept: most come again."""
+    return seldom(value)
+
+
+def seldom(value: int) -> bytes:
+    """The same for a number that hardly comes again, such as a seed: kept, a million of them would be a leak."""
     rest = (value << 1) ^ (value >> 63)
     out = bytearray()
     while rest > 0x7F:

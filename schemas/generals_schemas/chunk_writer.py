@@ -1,7 +1,7 @@
 """The wire form of a chunk, written by hand: the engine writes thousands a second, and fastavro takes 16 µs for each.
 
-The bytes are those of fastavro with `avro/transition_chunk.avsc`, and a test says so. What stays the same from chunk to
-chunk of a game is kept.
+The bytes are those of fastavro with `avro/transition_chunk.avsc`, and a test says so. What all games of a worker
+share, and the chunks of a game, is kept.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.actions import MAX_SIDE
-from generals_schemas.avro_binary import FALSE, ONE, TRUE, ZERO, array, long, text
+from generals_schemas.avro_binary import FALSE, ONE, TRUE, ZERO, array, long, seldom, text
 from generals_schemas.blocks import checked, pack
 from generals_schemas.framing import schema
 from generals_schemas.records import Outcome, PolicyRef, TransitionChunk
@@ -37,10 +37,8 @@ def write_chunk(chunk: TransitionChunk) -> bytes:
         b"".join(
             (
                 text(chunk.game_id), long(chunk.chunk), long(chunk.first_tick), long(chunk.ticks),
-                _constants(
-                    chunk.rules_version, chunk.width, chunk.height, chunk.teams, chunk.policies, chunk.map_seed,
-                    chunk.policy_seed,
-                ),
+                _shared(chunk.rules_version, chunk.width, chunk.height, chunk.teams, chunk.policies),
+                _seeds(chunk.map_seed, chunk.policy_seed),
                 ONE if army is _U4 else ZERO,
                 FALSE if chunk.log_probs is None else TRUE,
                 FALSE if chunk.memory is None else TRUE,
@@ -69,15 +67,20 @@ def _arrays(chunk: TransitionChunk, army: np.dtype[Any]) -> list[NDArray[Any]]:
     return arrays
 
 
-@lru_cache(maxsize=8192)
-def _constants(
-    rules_version: int, width: int, height: int, teams: tuple[int, ...], policies: tuple[PolicyRef, ...], map_seed: int,
-    policy_seed: int,
-) -> bytes:  # fmt: skip
-    """The fields that a game's chunks share, unless a policy changes its version."""
+@lru_cache(maxsize=1024)
+def _shared(
+    rules_version: int, width: int, height: int, teams: tuple[int, ...], policies: tuple[PolicyRef, ...]
+) -> bytes:
+    """The fields from `rules_version` to `policies`."""
     named = [text(policy.name) + long(policy.version) for policy in policies]
     sizes = long(rules_version) + long(width) + long(height)
-    return sizes + array([long(team) for team in teams]) + array(named) + long(map_seed) + long(policy_seed)
+    return sizes + array([long(team) for team in teams]) + array(named)
+
+
+@lru_cache(maxsize=1024)
+def _seeds(map_seed: int, policy_seed: int) -> bytes:
+    """Kept for about as many games as are played at a time."""
+    return seldom(map_seed) + seldom(policy_seed)
 
 
 def _outcome(outcome: Outcome) -> bytes:
