@@ -1,4 +1,5 @@
 """P2: whole games played by the engine, their chunks encoded as they are sent, ticks a second on one core.
+E11: how long policies take to answer for 128 games (`answers`).
 
 Two players, 20 x 20, 128 games side by side, cut short after 2,000 ticks; starting, finishing and replacing games is in
 the figure, sending is not. `recorded` is the same without the encoding. Seconds are the process's own, so that another
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from answers import answer_times
 
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings
@@ -58,12 +61,12 @@ def measure_peer(policy: str, seconds: float) -> float | None:
     return float(json.loads(done.stdout.splitlines()[-1])["ticks_per_s"])
 
 
-def report(name: str, value: float, unit: str, peer_value: float | None = None) -> None:
+def report(name: str, value: float, unit: str, peer_value: float | None = None, row: str = "P2") -> None:
     ratio = None if peer_value is None else round(value / peer_value, 1)
-    row = {"id": "P2", "name": name, "value": round(value, 1), "unit": unit}
+    figure = {"id": row, "name": name, "value": round(value, 1), "unit": unit}
     peer = None if peer_value is None else PEER
     rounded = None if peer_value is None else round(peer_value, 1)
-    print(json.dumps({**row, "peer": peer, "peer_value": rounded, "ratio": ratio}), flush=True)
+    print(json.dumps({**figure, "peer": peer, "peer_value": rounded, "ratio": ratio}), flush=True)
 
 
 def main() -> None:
@@ -78,6 +81,9 @@ def main() -> None:
         report(f"engine_{policy}_encoded", encoded, "ticks/s", peer)
         report(f"engine_{policy}_recorded", recorded, "ticks/s", peer)
         report(f"engine_{policy}_chunk_bytes_per_experience", size, "bytes")
+    for policy, (p50, p99) in answer_times(arguments.seconds).items():
+        report(f"answer_{policy}_128_games_p50", p50, "ms", row="E11")
+        report(f"answer_{policy}_128_games_p99", p99, "ms", row="E11")
 
 
 if __name__ == "__main__":
