@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,11 @@ def series_names() -> set[str]:
     for _, name, kind, _, _ in metrics.describe():
         names |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
     return names
+
+
+def test_the_page_of_all_metrics_is_what_the_services_declare() -> None:
+    make = runpy.run_path(str(ROOT / "docs" / "make_metrics.py"))
+    assert make["PAGE"].read_text(encoding="utf-8") == make["text"](), "run python docs/make_metrics.py"
 
 
 def dashboard_queries() -> Iterator[tuple[str, str]]:

@@ -34,7 +34,7 @@ def ls(archive: Archive, topic: Topic = None, as_json: Json = False) -> None:
     _print(found.to_json(), as_json)
 
 
-@app.command(epilog="Example: generals archive verify s3://bucket/archive --json")
+@app.command(epilog="Example: generals archive verify runs/demo/archive --json")
 def verify(
     archive: Archive,
     topic: Topic = None,

@@ -1,4 +1,4 @@
-"""`generals watch` and `generals export`: single games."""
+"""`generals watch` and `generals export-game`: single games."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from generals_runtime.errors import OperatorError
 def register(app: typer.Typer) -> None:
     """Add the commands to the top level."""
     app.command(epilog="Example: generals watch tests/data/replays/v16-06p-01-short_game.json --player 2")(watch)
-    app.command("export-game", epilog="Example: generals export-game run-0000-00000012 --to game.json")(export_game)
+    app.command("export-game", epilog="Example: generals export-game 026e44273aa3-0-12 --to game.json")(export_game)
 
 
 def watch(

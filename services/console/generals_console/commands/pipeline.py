@@ -22,15 +22,15 @@ from generals_console.terminal import (
 SERVICES = {
     "engine": "GENERALS_ENGINE__GAMES=256 generals engine",
     "collector": "generals collector --config config/dev.yaml",
-    "writer": "generals writer --config config/dev.yaml",
-    "trainer": "generals trainer --config config/dev.yaml",
+    "writer": "GENERALS_WRITER__ROTATION__OPEN_SECONDS=20 generals writer",
+    "trainer": "GENERALS_TRAINER__RUN_DIR=runs/mine generals trainer",
 }
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the top level."""
-    app.command(epilog="Example: generals demo --seconds 30 --json")(demo)
-    app.command(epilog="Example: generals audit --archive runs/demo/archive --json")(audit)
+    app.command(epilog="Example: generals demo --seconds 30 --run-dir runs/demo")(demo)
+    app.command(epilog="Example: generals audit --archive s3://generals/archive --json")(audit)
     app.command(epilog="Example: generals tail experiences --group my-analytics --limit 10")(tail)
     for name, example in SERVICES.items():
         _service(app, name, example)
