@@ -70,7 +70,7 @@ soak: setup      ## run everything for long and see that nothing grows (MINUTES,
 
 soak-engine: MINUTES = 10
 soak-engine: setup   ## hold 512 games at 20 x 20 for ten minutes and see that memory stays flat (MINUTES)
-	@$(BIN)/generals soak --only engine --games 512 --size 20 --minutes $(MINUTES) --seed $(SEED) --json
+	@$(BIN)/generals soak --only engine --games 512 --size 20 --ticks-per-second 30000 --minutes $(MINUTES) --seed $(SEED) --json
 
 constraints: setup   ## pin what is installed now
 	@$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v '^uv==' > constraints.txt

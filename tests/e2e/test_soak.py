@@ -18,6 +18,6 @@ def test_a_short_soak_samples_every_service_at_work(tmp_path: Path) -> None:
     for service in SERVICES:
         for kind in ("memory", "open files"):
             series = result.series[f"{kind} of the {service}"]
-            assert len(series.at_s) == len(series.values) == 31
+            assert 25 <= len(series.at_s) == len(series.values) <= 31
             assert min(series.values) > 0
     assert "lag of generals-collector" in result.trends

@@ -156,6 +156,8 @@ class _Soak:
     def _sample(self, at_s: float) -> None:
         for service, port in self._ports.items():
             seen = scrape(port)
+            if not seen.samples:  # too busy to answer in time; the next sample is not far
+                continue
             self._note(f"memory of the {service}", "MiB", at_s, seen.total("process_resident_memory_bytes") / MIB)
             self._note(f"open files of the {service}", "", at_s, seen.total("process_open_fds"))
             if service == "engine":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WARM_UP = 1 / 3
+WARM_UP = 1 / 2
 """This share of a series is left out: caches fill, code is compiled, buffers grow to their size."""
 TWO_SIDED_95 = 1.96
 SMALL_SHARE = 0.02
