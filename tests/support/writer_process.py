@@ -86,7 +86,7 @@ def wait_until_archived(
         time.sleep(0.1)
 
 
-def wait_for_output(writer: WriterProcess, text: str, timeout_s: float = 60.0, more_than: int = 0) -> None:
+def wait_for_output(writer: WriterProcess, text: str, timeout_s: float = 150.0, more_than: int = 0) -> None:
     """Until the writer has said `text` more than `more_than` times."""
     deadline = time.monotonic() + timeout_s
     while writer.output().count(text) <= more_than:
