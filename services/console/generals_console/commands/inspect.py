@@ -1,5 +1,6 @@
 """`generals inspect`: any record, as text and as a picture."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def inspect(
     if as_json:
         print_json(facts)
         return
-    print_facts(facts)
+    moment = datetime.fromtimestamp(facts.pop("timestamp_ms") / 1000, UTC)
+    print_facts({**facts, "time": moment.isoformat(timespec="milliseconds")})
     if isinstance(record, TransitionChunk):
         out.print(board_text(*board_of(record, min(step, record.ticks))))
