@@ -64,14 +64,14 @@ def problem(prometheus: str, expr: str) -> str | None:
     return "only NaN" if all(math.isnan(value) for value in values) else None
 
 
-def failing(prometheus: str, wait_s: float) -> tuple[int, list[tuple[Target, str]]]:
-    """How many queries there are, and those that still fail after `wait_s`."""
+def failing(prometheus: str, wait_s: float, *, excuse: bool) -> tuple[int, list[tuple[Target, str]]]:
+    """How many queries there are, and those that still fail after `wait_s`; it is not waited for those excused."""
     every = list(targets())
     left = every
     deadline = time.monotonic() + wait_s
     while True:
         failed = [(target, why) for target in left if (why := problem(prometheus, target.expr))]
-        if all(target.only_with for target, _ in failed) or time.monotonic() > deadline:
+        if all(excuse and target.only_with for target, _ in failed) or time.monotonic() > deadline:
             return len(every), failed
         left = [target for target, _ in failed]
         time.sleep(AGAIN_AFTER_S)
@@ -86,7 +86,7 @@ def main() -> int:
     if not given.prometheus.startswith(("http://", "https://")):
         parser.error("--prometheus must be an http:// or https:// address")
     try:
-        count, failed = failing(given.prometheus.rstrip("/"), given.wait)
+        count, failed = failing(given.prometheus.rstrip("/"), given.wait, excuse=not given.all)
     except urllib.error.URLError as error:
         sys.stderr.write(f"Prometheus at {given.prometheus} does not answer: {error.reason}\n")
         return 1

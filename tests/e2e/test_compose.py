@@ -106,7 +106,7 @@ def test_no_secret_is_in_any_log(stack: Stack) -> None:
 def test_every_query_of_every_dashboard_returns_data(stack: Stack) -> None:
     script = ROOT / "infra" / "grafana" / "check_dashboards.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--prometheus", stack.prometheus, "--wait", "180"],
+        [sys.executable, str(script), "--all", "--prometheus", stack.prometheus, "--wait", "180"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     say(done.stdout.splitlines()[-1])
