@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from generals_client.errors import StreamError
 from generals_client.positions import Position
 from generals_client.reader import Delivered, ReaderStats, RecordReader, Start
+from generals_runtime.errors import OperatorError
 
 POLL_S = 0.1
 FETCH_RECORDS = 64
 
 
-class FeedFailed(Exception):
-    """The reading thread ended with an error; its cause is chained."""
+class FeedFailed(OperatorError):
+    """The experiences cannot be read; the message says why."""
 
 
 class Feed:
@@ -34,16 +36,23 @@ class Feed:
         client_config: Mapping[str, Any],
         with_headers: bool = False,
     ) -> None:
-        """read_ahead: steps read and not yet taken, at most (but always one fetch)."""
-        self._reader = RecordReader(
-            bootstrap_servers=bootstrap_servers,
-            group=group,
-            topic=topic,
-            start=start,
-            follow=True,
-            client_config=client_config,
-            with_headers=with_headers,
-        )
+        """read_ahead: steps read and not yet taken, at most (but always one fetch).
+
+        Raises:
+            FeedFailed: there is no such topic, or the broker does not answer.
+        """
+        try:
+            self._reader = RecordReader(
+                bootstrap_servers=bootstrap_servers,
+                group=group,
+                topic=topic,
+                start=start,
+                follow=True,
+                client_config=client_config,
+                with_headers=with_headers,
+            )
+        except StreamError as error:
+            raise FeedFailed(str(error)) from error
         self._read_ahead = read_ahead
         self._queue: deque[Delivered] = deque()
         self._waiting = 0
@@ -59,14 +68,16 @@ class Feed:
         """The next record; None if none comes in time.
 
         Raises:
-            FeedFailed: reading has failed; what was read before it has been handed out.
+            FeedFailed, or whatever ended the reading thread; what was read before it has been handed out.
         """
         with self._changed:
             if not self._queue:
                 self._changed.wait_for(lambda: self._queue or self._failure, timeout_s)
             if not self._queue:
+                if isinstance(self._failure, StreamError):
+                    raise FeedFailed(str(self._failure)) from self._failure
                 if self._failure is not None:
-                    raise FeedFailed(f"reading experiences failed: {self._failure}") from self._failure
+                    raise self._failure
                 return None
             record = self._queue.popleft()
             self._waiting -= record.batch.steps
