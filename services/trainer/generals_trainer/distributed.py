@@ -189,8 +189,7 @@ class DistributedTrainer(Trainer):
         held = {(partition, offset) for part in mine for _, partition, offset in part.buffers.wanted()}
         ordered = sorted(held, key=lambda place: (place[1], place[0]))
         wanted = [(sequence, partition, offset) for sequence, (partition, offset) in enumerate(ordered)]
-        topic = self.settings.kafka.topics().experiences.name
-        for _, partition, offset, batch in refill(self.settings.kafka, topic, wanted):
+        for _, partition, offset, batch in refill(self.settings.kafka, self._topic, wanted):
             self.buffers.insert(batch, partition=partition, offset=offset)
 
 

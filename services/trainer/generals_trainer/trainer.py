@@ -43,6 +43,7 @@ class Trainer:
 
     def __init__(self, settings: TrainerSettings, *, on_sample: Callable[[Sample], None] | None = None) -> None:
         self.settings = settings
+        self._topic = settings.kafka.topics().experiences.name
         self.buffers = ReplayBuffers(settings.replay, seed=settings.seed)
         self.limiter = SamplesPerInsert(settings.samples_per_insert, settings.replay.warmup)
         self.learner: Learner | None = None
@@ -145,7 +146,7 @@ class Trainer:
         return Feed(
             bootstrap_servers=kafka.bootstrap_servers,
             group=self.settings.group,
-            topic=kafka.topics().experiences.name,
+            topic=self._topic,
             start=list(self.positions.values()) or "earliest",
             read_ahead=self.settings.read_ahead,
             client_config=config,
@@ -194,7 +195,7 @@ class Trainer:
             self.report.left_out(reason)
         source = batch.source
         self.positions[delivered.partition] = Position(
-            self.settings.kafka.topics().experiences.name,
+            self._topic,
             delivered.partition,
             delivered.offset + 1,
             Mark(source.offset, source.index, source.count),
@@ -321,8 +322,7 @@ class Trainer:
 
     def _refill(self, saved: Checkpoint) -> None:
         self.buffers.begin_refill(saved.buffers)
-        topic = self.settings.kafka.topics().experiences.name
-        for sequence, partition, offset, batch in refill(self.settings.kafka, topic, saved.buffers.wanted()):
+        for sequence, partition, offset, batch in refill(self.settings.kafka, self._topic, saved.buffers.wanted()):
             self.buffers.put_back(batch, sequence=sequence, partition=partition, offset=offset)
         self.buffers.end_refill(saved.buffers)
 
