@@ -78,6 +78,9 @@ class QNetwork(nn.Module):
         self.pooled = nn.Linear(2 * width, width)
         self.passing = nn.Linear(width, 1)
         self.value = nn.Linear(width, 1)
+        # All actions are worth 0 at first: a random start would hide rewards of a tile's worth for hundreds of updates.
+        for parameter in nn.ModuleList([self.moves, self.passing, self.value]).parameters():
+            nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, planes: Tensor) -> Tensor:

@@ -82,6 +82,10 @@ def run(session: onnxruntime.InferenceSession, planes: NDArray[np.float32]) -> N
 
 def _export(network: nn.Module, channels: int) -> onnx.ModelProto:
     copy = deepcopy(network).cpu().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in copy.parameters():  # which the exporter would merge where they are equal, as all zeros are
+            parameter.normal_(generator=generator)
     with warnings.catch_warnings(), TemporaryDirectory() as directory:
         # Deprecated, but the exporter that replaces it holds the GIL for half a minute to make the same graph.
         warnings.simplefilter("ignore")

@@ -28,7 +28,7 @@ class Report:
         self._metrics = metrics.default().trainer
         self._runtime = metrics.default().runtime
         self._window = Window()
-        self._returns = Returns()
+        self._returns, self._own_returns = Returns(), Returns()
         self._left_out: dict[str, int] = {}
         self._last = {"time": time.monotonic(), "steps": 0.0, "inserted": 0.0, "evicted": 0.0}
 
@@ -42,6 +42,8 @@ class Report:
     def inserted(self, batch: ExperienceBatch) -> None:
         self._metrics.inserted.inc(batch.steps)
         self._returns.add(batch)
+        if batch.policy.name == self._settings.policy:
+            self._own_returns.add(batch)
 
     def left_out(self, reason: str) -> None:
         """A batch that was read and not inserted; each reason is logged once and counted."""
@@ -103,7 +105,8 @@ class Report:
             "samples_per_insert": round(limiter.achieved, 4),
             "samples_per_insert_target": limiter.ratio,
             "samples_per_insert_error": round(limiter.error, 5),
-            "mean_return": self._returns.mean,
+            # Of all policies only as long as the own one has not played: over all, wins and losses cancel out.
+            "mean_return": self._own_returns.mean if self._own_returns.mean is not None else self._returns.mean,
             "policy_version": version,
             "buffer_rows": sum(len(buffer) for buffer in buffers),
             "buffer_capacity": sum(buffer.capacity for buffer in buffers),

@@ -36,6 +36,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._publisher.version)
             network = QNetwork(get_encoding("nine_planes"), width=4, blocks=1)
+            torch.nn.init.normal_(network.moves.weight)
         metadata = {"encoding": "nine_planes", "trainer_steps": "5"}
         pointer = self._publisher.publish(self._export.make(network, metadata), metadata)
         if spoil:

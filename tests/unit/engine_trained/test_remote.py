@@ -1,11 +1,12 @@
 """A policy behind HTTP plays as it does at home; a server that is away costs passes, one that refuses says why."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from generals_engine.arena import trained
+from generals_engine.arena import find_player, trained
 from generals_engine.games import GamePool, Played
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import Policy, UnknownPolicy, find_policy
@@ -24,6 +25,7 @@ def artefact() -> bytes:
     torch.manual_seed(1)
     encoding = get_encoding("nine_planes")
     network = QNetwork(encoding, width=4, blocks=1)
+    torch.nn.init.normal_(network.moves.weight)  # which begins at zero: all moves would be worth the same
     return OnnxExport(len(encoding.channels)).make(network, {"encoding": encoding.name})
 
 
@@ -45,6 +47,16 @@ def played_by(policy: Policy, ticks: int = 64) -> list[Played]:
     )
     pool = GamePool(settings, lambda: 0)
     return [played for _ in range(ticks) for played in pool.advance()]
+
+
+def test_a_network_from_a_file_plays_its_best_moves(artefact: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(artefact)
+    from_file, published = played_by(find_player(str(path))), played_by(trained(artefact, REF))
+    for one, other in zip(from_file, published, strict=True):
+        assert one.chunk is not None
+        assert other.chunk is not None
+        assert one.chunk.actions.tobytes() == other.chunk.actions.tobytes()
 
 
 def failure_of(policy: Policy) -> str:

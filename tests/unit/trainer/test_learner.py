@@ -63,8 +63,9 @@ def test_targets_are_those_worked_out_by_hand(make_batch: Any) -> None:
     sample = sample_of(batch, 32, n_step=3, gamma=0.9)
     learner = learner_for(sample)
     with torch.no_grad():
-        for parameter in learner.target.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+        generator = torch.Generator().manual_seed(0)  # the two begin equal, and with heads of zeros
+        for parameter in (*learner.network.parameters(), *learner.target.parameters()):
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     tensors = learner._tensors_for(sample.layout)
     found = learner.targets(tensors.batch(sample, None)).numpy()
     planes = tensors.planes(sample.next_states)

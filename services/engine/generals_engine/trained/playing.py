@@ -40,7 +40,7 @@ class NewestPolicy:
         if network is None:
             return random_moves(without_network(views, observations), self._generator)
         legal = network.legal(views, observations.width, observations.height)
-        share = self._settings.exploration(network.ref.version, network.trainer_steps)
+        share = self._settings.exploration(network.trainer_steps)
         actions = best(network.values(views, observations.width, observations.height), legal)
         explores = np.flatnonzero(self._generator.random(len(actions)) < share)
         if len(explores):
