@@ -41,7 +41,7 @@ learn: setup     ## let an agent learn from nothing, then play its matches (25 m
 	@$(BIN)/generals learn
 
 test: setup      ## the tests: unit, real Kafka, real S3
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the long tests: many kills, fuzzing, TensorFlow
 	@$(BIN)/python -m pytest -m slow

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 
 import faust
 import structlog
+from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.types import TP
 
 from generals_collector.conversion import Headers, RawRecord
@@ -40,11 +41,30 @@ class Listener(Protocol):
         """All partitions that are ours from now on. Records come only after this."""
 
 
+class _Consumer(KafkaConsumer):
+    """Begins where the group's commit is; without a commit, where the log begins.
+
+    Faust goes on fetching while a rebalance has suspended the flow, throws that away, and seeks back to the commit. A
+    partition without one it would leave behind the records thrown away.
+    """
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        fresh = [tp for tp in self.assignment() if not self._read_offset.get(tp)]
+        if fresh:
+            await self._thread.seek_to_beginning(*(self._new_topicpartition(tp.topic, tp.partition) for tp in fresh))
+
+
 class _Stateless(faust.App):
     """An app that keeps nothing on disk, and so makes no folders there: where it runs may be read-only."""
 
     def _create_directories(self) -> None:
         """Faust's would make `<app id>-data` in the working directory, for tables and their checkpoints."""
+
+    def _new_transport(self) -> Any:
+        made: Any = super()._new_transport()
+        made.Consumer = _Consumer
+        return made
 
 
 def make_app(settings: CollectorSettings) -> faust.App:

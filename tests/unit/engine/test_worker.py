@@ -48,7 +48,6 @@ def test_without_a_rate_nothing_waits() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"policies": ("clever",)}, "policy 'clever' is unknown: there are random, expander"),
         ({"policies": ("os:getcwd",)}, "policy 'os:getcwd' must have act"),
         ({"policies": ("os:path",)}, "policy 'os:path' cannot be loaded: .* not callable"),
         ({"map": "/nowhere/map.json"}, r"map /nowhere/map\.json: cannot be read"),
