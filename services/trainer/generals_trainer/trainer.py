@@ -142,7 +142,8 @@ class Trainer:
         kafka = self.settings.kafka
         config = {key: value for key, value in kafka.client_config().items() if key != "bootstrap.servers"}
         # A successor under the same name takes the partitions over at once, without waiting for the dead to time out.
-        config |= {"group.instance.id": self._member, "session.timeout.ms": 10_000}
+        # With the topic: Kafka would give a member that comes back for another topic the partitions of before.
+        config |= {"group.instance.id": f"{self._member}-{self._topic}", "session.timeout.ms": 10_000}
         return Feed(
             bootstrap_servers=kafka.bootstrap_servers,
             group=self.settings.group,

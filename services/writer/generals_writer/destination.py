@@ -101,7 +101,8 @@ class DestinationWriter:
     def _membership(self) -> dict[str, str]:
         """A service with a name of its own takes its partitions back at once when it comes again after a crash."""
         named = "service_id" in self._settings.model_fields_set
-        return {"group.instance.id": f"{self._settings.service_id}-{self.name}"} if named else {}
+        # With the topic: Kafka would give a member that comes back for another topic the partitions of before.
+        return {"group.instance.id": f"{self._settings.service_id}-{self.name}-{self._topic}"} if named else {}
 
     def run_once(self, timeout_s: float) -> None:
         """Fetch, and store what is due. Raises OperatorError for what waiting cannot mend."""
