@@ -48,9 +48,7 @@ def measure(live: Live, warm_up: float, seconds: float) -> tuple[list[Reading], 
         live.run_for(warm_up)
         live.held_s = 0.0
         readings = live.run_for(seconds)
-        held_s = live.held_s
         last = live.drain()
-        live.held_s = held_s
     rows = archived_rows(live.archive, live.topic)
     distinct = len(np.unique(rows.games << 32 | rows.players << 24 | rows.ticks))
     if not distinct == len(rows.games) == last.inserted == last.collected:

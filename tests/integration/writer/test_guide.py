@@ -52,7 +52,7 @@ def test_a_new_group_counts_what_was_archived_and_what_came_since_each_once(
     produce(topic, [batch for batches, half in zip(past, halves, strict=True) for batch in batches[half:]])
 
     names: dict[str, Any] = {"ARCHIVE": archive}
-    exec(live_recipe(kafka_settings.bootstrap_servers, topic), names)  # noqa: S102 - our own guide
+    exec(live_recipe(kafka_settings.bootstrap_servers, topic), names)  # noqa: S102 - code of a page in this repository, which it tests
     everything = [batch for batches in past for batch in batches]
     assert names["played"] == ends_by_version(everything)
     assert sum(names["played"].values()) > sum(ends_by_version(past[0][: halves[0]]).values())

@@ -29,7 +29,7 @@ def recipes(seed: int, tmp_path: Path) -> tuple[dict[str, Any], list[ExperienceB
     run(life(open_store(tmp_path), MemoryLog(records), rng, "w"))  # type: ignore[arg-type]
     names: dict[str, Any] = {"ARCHIVE": str(tmp_path)}
     for recipe in re.findall(r"```python\n(.*?)```", GUIDE.split("## From the past into the present")[0], re.DOTALL):
-        exec(recipe, names)  # noqa: S102 - our own guide
+        exec(recipe, names)  # noqa: S102 - code of a page in this repository, which it tests
     return names, batches
 
 

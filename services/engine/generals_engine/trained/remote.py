@@ -47,11 +47,11 @@ class RemotePolicy:
         return np.array(answers, np.int32)
 
     def _post(self, asked: list[dict[str, Any]]) -> list[int]:
-        request = urllib.request.Request(  # noqa: S310 - the registry lets only http and https through
+        request = urllib.request.Request(  # noqa: S310 - `find_policy` makes these of http and https only
             self._url, json.dumps(asked).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - http or https
                 said = json.load(response)
         except urllib.error.HTTPError as error:
             with error:
