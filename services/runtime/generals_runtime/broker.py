@@ -34,7 +34,7 @@ from confluent_kafka.admin import AdminClient
 
 from generals_runtime.kafka_jars import BrokerError, BrokerUnavailable, fetch_jars, find_jars, find_java
 
-__all__ = ["BrokerError", "BrokerUnavailable", "EmbeddedBroker", "free_port", "main"]
+__all__ = ["BrokerError", "BrokerUnavailable", "EmbeddedBroker", "free_port", "main", "new_cluster_id"]
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3
@@ -69,6 +69,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def new_cluster_id() -> str:
+    """A random Kafka cluster id: 16 bytes as 22 characters of URL-safe Base64.
+
+    Like Kafka's own `Uuid.randomUuid` it never begins with "-": the storage tool takes that for an option.
+    """
+    while True:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster.startswith("-"):
+            return cluster
 
 
 class EmbeddedBroker:
@@ -217,9 +228,9 @@ class EmbeddedBroker:
         ]  # fmt: skip
 
     def _format(self, java: Path, jars: Path, properties: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = self._java(java, jars, "-XX:TieredStopAtLevel=1")
-        command += ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *self._format_arguments]
+        command += ["kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", str(properties)]
+        command += self._format_arguments
         with self.log_file.open("ab") as log:
             done = subprocess.run(  # noqa: S603 - java found by find_java
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
