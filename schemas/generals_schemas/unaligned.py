@@ -1,4 +1,4 @@
-"""Eight bytes at once from anywhere in a byte array, and the zeros at a word's ends, for kernels.
+"""Many bytes at once from anywhere in a byte array, and the zeros at a word's ends, for kernels.
 
 x86 and ARM load and store unaligned words at full speed, but numba offers views of aligned ones only.
 Callers answer for the bounds. Little-endian machines only, as all records are.
@@ -14,11 +14,12 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 _WORD = ir.IntType(64)
+_BLOCK = ir.VectorType(ir.IntType(8), 64)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, to: Any = _WORD) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _WORD.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
 
 
 def _load64(_typing: Any, array: Any, index: Any) -> Any:
@@ -37,6 +38,18 @@ def _store64(_typing: Any, array: Any, index: Any, word: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, types.intp, types.uint64), generate
+
+
+def _differing64(_typing: Any, array: Any, first: Any, second: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        blocks = []
+        for index in arguments[1:]:
+            block = builder.load(_pointer(context, builder, signature.args[0], arguments[0], index, _BLOCK))
+            block.align = 1
+            blocks.append(block)
+        return builder.bitcast(builder.icmp_unsigned("!=", *blocks), _WORD)
+
+    return types.uint64(array, types.intp, types.intp), generate
 
 
 def _trailing_zeros(_typing: Any, word: Any) -> Any:
@@ -58,6 +71,9 @@ load64 = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load64
 
 store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store64))
 """Write eight bytes from `index` on."""
+
+differing64 = cast("Callable[[NDArray[np.uint8], int, int], np.uint64]", intrinsic(_differing64))
+"""Which of the 64 bytes from one index on differ from the 64 from another on: bit i for byte i."""
 
 trailing_zeros = cast("Callable[[np.uint64], int]", intrinsic(_trailing_zeros))
 """How many zero bits stand below the lowest one bit; 64 if there is none."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.jit import jit_kernel
-from generals_schemas.unaligned import leading_zeros, load64, store64, trailing_zeros
+from generals_schemas.unaligned import differing64, leading_zeros, load64, store64, trailing_zeros
 from generals_schemas.zstd_tables import (
     HUFFMAN_BITS,
     HUFFMAN_CODES,
@@ -62,7 +62,7 @@ _FEWEST_ALIKE = 24
 _TREE, _TABLES_WRITTEN = 0, 1
 """In `written`: 1 + the kind whose tree a reader has, and whether it has the sequences' tables."""
 
-_ONE, _NONE, _BYTE = np.uint64(1), np.uint64(0), np.uint64(0xFF)
+_ONE, _NONE = np.uint64(1), np.uint64(0)
 
 
 class _Scratch(threading.local):
@@ -180,14 +180,13 @@ def find_sequences(
     cursor = position = max(stride, start)  # from here on, all bytes before `position` repeat
     offset = stride + 3
     while position < end:
-        if position + 32 <= end and not _differs(data, position, stride):
-            position += 32
-            continue
-        difference = _difference(data, position, end, stride)
+        if position + 64 <= end:
+            difference = differing64(data, position, position - stride)
+        else:
+            difference = _tail_differing(data, position, end, stride)
         while difference != _NONE:
-            byte = trailing_zeros(difference) >> 3
-            difference &= ~(_BYTE << np.uint64(8 * byte))
-            found = position + byte
+            found = position + trailing_zeros(difference)
+            difference &= difference - _ONE
             if found - cursor >= LEAST_MATCH:
                 kept = _keep(data, anchor, cursor, literals, kept)
                 sequences[count, 0] = cursor - anchor
@@ -196,7 +195,7 @@ def find_sequences(
                 count += 1
                 anchor, offset = found, 1
             cursor = found + 1
-        position += 8
+        position += 64
     if end - cursor >= LEAST_MATCH:
         kept = _keep(data, anchor, cursor, literals, kept)
         sequences[count, 0] = cursor - anchor
@@ -227,28 +226,12 @@ def _find_runs(data: Bytes, end: int, literals: Bytes, sequences: NDArray[np.int
 
 
 @jit_kernel
-def _differs(data: Bytes, position: int, stride: int) -> bool:
-    """Whether any of 32 bytes differs from the one a row before."""
-    before = position - stride
-    first = (load64(data, position) ^ load64(data, before)) | (load64(data, position + 8) ^ load64(data, before + 8))
-    second = load64(data, position + 16) ^ load64(data, before + 16)
-    return (first | second | (load64(data, position + 24) ^ load64(data, before + 24))) != _NONE
-
-
-@jit_kernel
-def _difference(data: Bytes, position: int, end: int, stride: int) -> np.uint64:
-    """The bits in which up to eight bytes differ from those a row before."""
-    if position + 8 <= end:
-        return load64(data, position) ^ load64(data, position - stride)
-    return _tail_difference(data, position, end, stride)
-
-
-@jit_kernel
-def _tail_difference(data: Bytes, position: int, stop: int, stride: int) -> np.uint64:
-    """The comparison of the last bytes of an array, fewer than eight."""
+def _tail_differing(data: Bytes, position: int, end: int, stride: int) -> np.uint64:
+    """As `differing64`, of the last bytes of a block, fewer than 64."""
     difference = _NONE
-    for i in range(stop - position):
-        difference |= np.uint64(data[position + i] ^ data[position + i - stride]) << np.uint64(8 * i)
+    for i in range(end - position):
+        if data[position + i] != data[position + i - stride]:
+            difference |= _ONE << np.uint64(i)
     return difference
 
 
