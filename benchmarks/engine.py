@@ -32,7 +32,7 @@ def measure(policy: str, seconds: float, *, encode: bool) -> tuple[float, float]
     settings = PlaySettings(
         run="bench", policies=(find_policy(policy),), width=20, height=20, games=128, tick_limit=2000, seed=1
     )
-    pool = GamePool(settings, now_ms=lambda: 0)
+    pool = GamePool(settings, now_ms=lambda: 0, pack=encode)
     for _ in range(settings.games // 4):  # compiles, and gets the games out of their opening
         pool.advance()
     ticks = size = 0
@@ -41,7 +41,7 @@ def measure(policy: str, seconds: float, *, encode: bool) -> tuple[float, float]
         for played in pool.advance():
             if played.chunk is not None:
                 ticks += played.chunk.ticks
-                size += len(encode_chunk(played.chunk)) if encode else 0
+                size += len(encode_chunk(played.chunk, played.packed)) if encode else 0
     return ticks / (time.process_time() - begun), size / (2 * ticks)
 
 

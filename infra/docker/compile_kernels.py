@@ -38,11 +38,11 @@ def engine() -> None:
             tick_limit=300, memory=memory,
         )  # fmt: skip
         play = settings.play()
-        pool = GamePool(replace(play, policies=(*play.policies, *others)), lambda: 0)
+        pool = GamePool(replace(play, policies=(*play.policies, *others)), lambda: 0, pack=True)
         for _ in range(ADVANCES // players):
             for played in pool.advance():
                 if played.chunk is not None:
-                    codec.encode_chunk(played.chunk)
+                    codec.encode_chunk(played.chunk, played.packed)
 
 
 def collector() -> None:

@@ -24,15 +24,16 @@ _ZSTD_ROWS, _NO_OUTCOME, _AN_OUTCOME = ZERO, ZERO, ONE
 _I4, _F4, _U1, _U2, _U4 = (np.dtype(name) for name in ("<i4", "<f4", "u1", "<u2", "<u4"))
 
 
-def write_chunk(chunk: TransitionChunk) -> bytes:
-    """The record of a chunk.
+def write_chunk(chunk: TransitionChunk, packed: bytes | None = None) -> bytes:
+    """The record of a chunk. packed: its arrays as `pack` gives them, from one who made both and knows that they fit.
 
     Raises:
         ValueError: an array has a wrong dtype or shape, or the board is wider or higher than 64.
     """
     army = _U4 if chunk.armies.dtype == _U4 else _U2
-    filled = _arrays(chunk, army)
-    arrays = pack(filled, [GENERAL] * len(filled))
+    if packed is None:
+        filled = _arrays(chunk, army)
+        packed = pack(filled, [GENERAL] * len(filled))
     return _CHUNK.seal(
         b"".join(
             (
@@ -43,7 +44,7 @@ def write_chunk(chunk: TransitionChunk) -> bytes:
                 FALSE if chunk.log_probs is None else TRUE,
                 FALSE if chunk.memory is None else TRUE,
                 _NO_OUTCOME if chunk.outcome is None else _outcome(chunk.outcome),
-                _ZSTD_ROWS, long(len(arrays)), arrays,
+                _ZSTD_ROWS, long(len(packed)), packed,
             )
         )
     )  # fmt: skip

@@ -31,13 +31,13 @@ _GAME = schema("game_summary")
 _POLICY = schema("policy_pointer")
 
 
-def encode_chunk(chunk: TransitionChunk) -> bytes:
-    """The wire form of a chunk.
+def encode_chunk(chunk: TransitionChunk, packed: bytes | None = None) -> bytes:
+    """The wire form of a chunk. packed: its arrays, if they are packed already.
 
     Raises:
         ValueError: an array has a wrong dtype or shape, or the board is wider or higher than 64.
     """
-    return write_chunk(chunk)
+    return write_chunk(chunk, packed)
 
 
 def decode_chunk(record: bytes) -> TransitionChunk:

@@ -65,6 +65,11 @@ _TREE, _TABLES_WRITTEN = 0, 1
 _ONE, _NONE = np.uint64(1), np.uint64(0)
 
 
+def most_packed(size: int, arrays: int) -> int:
+    """The room that a frame of so many arrays with `size` bytes in all may need while it is written."""
+    return size + size // 8 + 512 * arrays + 4096
+
+
 class _Scratch(threading.local):
     """What a thread needs while it writes; kept, because fresh memory costs more than the writing."""
 
@@ -78,13 +83,17 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
+def scratch() -> tuple[Bytes, NDArray[np.int32], NDArray[np.int64]]:
+    """What `write_frame` needs besides its output, for this thread."""
+    return _scratch.literals, _scratch.sequences, _scratch.written
+
+
 def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
     """The arrays, one after another, as a zstd frame. They must be C-contiguous; `kinds` are those of `zstd_tables`."""
-    scratch = _scratch
     size = sum([array.nbytes for array in arrays])
-    most = size + size // 8 + 512 * len(arrays) + 4096
-    if scratch.out.size < most:
-        scratch.out = np.empty(2 * most, np.uint8)
+    most = most_packed(size, len(arrays))
+    if _scratch.out.size < most:
+        _scratch.out = np.empty(2 * most, np.uint8)
     filled, rows = [], []
     for array, kind in zip(arrays, kinds, strict=True):
         if array.size:
@@ -93,10 +102,9 @@ def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
             rows.append((array.strides[0], kind))
     if not filled:
         return _EMPTY_FRAME
-    written = write_frame(
-        tuple(filled), tuple(rows), size, scratch.out, scratch.literals, scratch.sequences, scratch.written
-    )
-    return scratch.out[:written].tobytes()
+    out = _scratch.out
+    written = write_frame(tuple(filled), tuple(rows), size, out, *scratch())
+    return out[:written].tobytes()
 
 
 @jit_kernel

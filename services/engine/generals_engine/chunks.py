@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generals_engine.kernel.pack import NOT_PACKED
 from generals_engine.kernel.state import (
     ALIVE,
     CAPTURE_COUNT,
@@ -95,6 +96,12 @@ def chunk_of(
         memory=memory,
         outcome=outcome,
     )
+
+
+def packed_chunk(state: State, slot: int) -> bytes | None:
+    """The slot's arrays as `pack_chunks` has packed them, or None where it has not."""
+    size = int(state.packed_bytes[slot])
+    return None if size == NOT_PACKED else state.record_packed[slot, :size].tobytes()
 
 
 def _armies(state: State, place: int, slot: int, boards: int) -> Armies:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from generals_engine.asking import ask
-from generals_engine.chunks import Seat, chunk_of, outcome_of, summary_of
+from generals_engine.chunks import Seat, chunk_of, outcome_of, packed_chunk, summary_of
 from generals_engine.kernel.check import BROKEN_NAMES, SOUND
 from generals_engine.kernel.memory import remember
+from generals_engine.kernel.pack import pack_chunks
 from generals_engine.kernel.play import begin_chunks, play_chunks, step_games
 from generals_engine.kernel.start import GameRules, start_game
 from generals_engine.kernel.state import BROKEN, CHUNK_TICKS, FILLED, OVER, PLAYING, allocate
@@ -25,6 +26,7 @@ from generals_engine.play_settings import PlaySettings
 from generals_engine.rng import derive
 from generals_schemas.records import GameSummary, Memory, Outcome, TransitionChunk
 from generals_schemas.tiles import UNSEEN
+from generals_schemas.zstd_rows import scratch
 
 CHUNKS_A_CALL = 8
 """Games played between two encodings: enough to pay for the call, few enough that their boards stay in cache."""
@@ -39,22 +41,28 @@ _ABORTED = Outcome((), "aborted")
 class Played:
     """What came of one game in one advance.
 
-    chunk: its arrays are views that hold until the next advance.  summary: of a game that has ended.
+    chunk: its arrays are views that hold until the next advance.  packed: they, as a record carries them, where the
+    pool has packed them.  summary: of a game that has ended.
     failure: why a game was dropped. It then has a summary ("aborted"), and a chunk only if its boards are sound.
     """
 
     chunk: TransitionChunk | None
     summary: GameSummary | None = None
     failure: str | None = None
+    packed: bytes | None = None
 
 
 class GamePool:
-    """The games of one worker. `now_ms` is the only clock, and shows in summaries only."""
+    """The games of one worker. `now_ms` is the only clock, and shows in summaries only.
 
-    def __init__(self, play: PlaySettings, now_ms: Callable[[], int]) -> None:
+    pack: the chunks will be sent, so pack them many at a time.
+    """
+
+    def __init__(self, play: PlaySettings, now_ms: Callable[[], int], *, pack: bool = False) -> None:
         self.play = play
         self._now_ms = now_ms
         self._by_tick = any(policy.batch is not None for policy in play.policies)
+        self._pack = pack and not self._by_tick and not play.memory
         self._slots = play.games if self._by_tick else min(play.games, CHUNKS_A_CALL)
         self.state = allocate(
             games=play.games,
@@ -93,6 +101,8 @@ class GamePool:
         count = min(self._slots, len(self.seats) - first)
         self._next = (first + count) % len(self.seats)
         play_chunks(self.state, self._playing, first, count)
+        if self._pack:
+            pack_chunks(self.state, self._playing, first, count, *scratch())
         for slot in range(count):
             seat = self.seats[first + slot]
             if seat is not None:
@@ -164,15 +174,18 @@ class GamePool:
             return self._finish(place, seat, None, _ABORTED)
         outcome = outcome_of(self.state, place) or cut
         chunk = chunk_of(self.state, place, slot, seat, self.play, outcome)
+        packed = packed_chunk(self.state, slot) if self._pack else None
         if outcome is not None:
-            return self._finish(place, seat, chunk, outcome)
+            return self._finish(place, seat, chunk, outcome, packed)
         self._go_on(place, slot, seat, chunk.ticks)
-        return Played(chunk)
+        return Played(chunk, packed=packed)
 
-    def _finish(self, place: int, seat: Seat, chunk: TransitionChunk | None, outcome: Outcome) -> Played:
+    def _finish(
+        self, place: int, seat: Seat, chunk: TransitionChunk | None, outcome: Outcome, packed: bytes | None = None
+    ) -> Played:
         summary = summary_of(self.state, place, seat, self.play, outcome, self._now_ms())
         self._start(place)
-        return Played(chunk, summary, seat.failure)
+        return Played(chunk, summary, seat.failure, packed)
 
     def _go_on(self, place: int, slot: int, seat: Seat, ticks: int) -> None:
         """The game goes on in another chunk; a policy's new version shows from there."""

@@ -95,7 +95,7 @@ class EngineWorker:
         self._partitions = self._count_partitions()
         if self._outbox is None:
             self._outbox = open_outbox(self._settings, self._partitions, self._metrics.engine)
-        self._pool = GamePool(self._play, self._now_ms)
+        self._pool = GamePool(self._play, self._now_ms, pack=True)
         self._metrics.engine.games_running.set(self._pool.running)
         self._metrics.engine.games_started.inc(self._pool.started)
         play = self._play
@@ -157,7 +157,7 @@ class EngineWorker:
         for played in self._games.advance():
             if played.chunk is not None:
                 ticks += played.chunk.ticks
-                self._take_chunk(played.chunk)
+                self._take_chunk(played.chunk, played.packed)
             if played.summary is not None:
                 self._take_summary(played.summary, played)
         self._pace.played(ticks)
@@ -165,14 +165,14 @@ class EngineWorker:
         engine.games_started.inc(self._games.started - before)
         engine.games_running.set(self._games.running)
 
-    def _take_chunk(self, chunk: TransitionChunk) -> None:
+    def _take_chunk(self, chunk: TransitionChunk, packed: bytes | None) -> None:
         span = None
         if self._tracing is not None:
             span = self._tracing.sample(
                 "send chunk", {"game": chunk.game_id, "chunk": chunk.chunk, "ticks": chunk.ticks}
             )
         begun = time.perf_counter()
-        value = encode_chunk(chunk)
+        value = encode_chunk(chunk, packed)
         self._metrics.runtime.serialise_seconds.labels("transition_chunk").observe(time.perf_counter() - begun)
         self._metrics.engine.chunk_bytes.observe(len(value))
         self._take(self._topics.transitions.name, chunk.game_id, value, span)

@@ -57,6 +57,21 @@ def by_game(everything: Iterable[Played]) -> dict[str, list[TransitionChunk]]:
     return games
 
 
+@pytest.mark.parametrize("changes", [{}, {"width": 20, "height": 20, "players": 5}, {"memory": True}])
+def test_chunks_packed_many_at_a_time_are_the_same_records(changes: dict[str, object]) -> None:
+    pool = GamePool(play_settings(**changes), lambda: 0, pack=True)
+    whole = 0
+
+    for _ in range(30):
+        for played in pool.advance():
+            assert played.chunk is not None
+            assert (played.packed is None) is ("memory" in changes)
+            assert encode_chunk(played.chunk, played.packed) == encode_chunk(played.chunk)
+            whole += played.chunk.ticks == 64
+
+    assert whole
+
+
 def test_a_games_chunks_join_without_a_gap_and_only_the_last_has_an_outcome() -> None:
     everything = play(a_pool(), 12)
     ended = {played.summary.game_id: played.summary for played in everything if played.summary is not None}
@@ -276,14 +291,16 @@ def test_memory_is_what_a_player_last_saw_before_the_chunk() -> None:
 
 
 def test_armies_beyond_two_bytes_are_recorded_in_four_and_narrowed_when_they_fit() -> None:
-    pool = a_pool(games=2, policies=(RANDOM,), tick_limit=None)
+    pool = GamePool(play_settings(games=2, policies=(RANDOM,), tick_limit=None), lambda: 0, pack=True)
     general = int(pool.seats[0].board.generals[0])  # type: ignore[union-attr]
     pool.state.words[0, ARMIES + general] = 100_000
-    pool.state.words[1, ARMIES + int(pool.seats[1].board.generals[0])] = 60_000  # type: ignore[union-attr]
+    pool.state.words[1, ARMIES + int(pool.seats[1].board.generals[0])] = 65_400  # type: ignore[union-attr]
     # The lists know the generals as tiles that cannot move: put them right.
     for place in range(2):
         index_land(pool.state.words[place], pool.state.bits[place])
-    large, small = (played.chunk for played in pool.advance())
+    both = pool.advance()
+    assert [played.packed for played in both] == [None, None]
+    large, small = (played.chunk for played in both)
     assert large is not None
     assert small is not None
     assert large.armies.dtype == np.uint32

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
+from generals_schemas.zstd_rows import most_packed
 
 Game: TypeAlias = NDArray[np.int32]
 """`[WORDS]`: one game. Scalars first, then sections; index a section as `game[ARMIES + tile]`."""
@@ -96,6 +97,7 @@ class State(NamedTuple):
     words: `[G, WORDS]` i4.  bits: `[G, BIT_WORDS]` u8.
     record_tiles: `[R, most (T + 1) * HW]` u1, rows packed at the board's own size; so armies in u2 and in u4 (wide).
     record_alive: `[R, T + 1]` u2.  record_actions: `[R, T * P]` i4, packed at the game's own number of players.
+    record_packed: `[R, bytes]` u1, the arrays as a record carries them, and packed_bytes `[R]` i8: see `pack`.
     """
 
     words: NDArray[np.int32]
@@ -105,10 +107,13 @@ class State(NamedTuple):
     record_wide: NDArray[np.uint32]
     record_alive: NDArray[np.uint16]
     record_actions: NDArray[np.int32]
+    record_packed: NDArray[np.uint8]
+    packed_bytes: NDArray[np.int64]
 
 
 def allocate(*, games: int, slots: int, record_tiles: int, chunk_ticks: int, players: int = MAX_PLAYERS) -> State:
     """Arrays for `games` games and `slots` places to record `record_tiles` tiles of boards, `chunk_ticks` ticks."""
+    narrow = 3 * record_tiles + 4 * chunk_ticks * players + 2 * (chunk_ticks + 1)
     return State(
         words=np.zeros((games, WORDS), np.int32),
         bits=np.zeros((games, BIT_WORDS), np.uint64),
@@ -117,4 +122,6 @@ def allocate(*, games: int, slots: int, record_tiles: int, chunk_ticks: int, pla
         record_wide=np.zeros((slots, record_tiles), np.uint32),
         record_alive=np.zeros((slots, chunk_ticks + 1), np.uint16),
         record_actions=np.zeros((slots, chunk_ticks * players), np.int32),
+        record_packed=np.zeros((slots, most_packed(narrow, arrays=4)), np.uint8),
+        packed_bytes=np.zeros(slots, np.int64),
     )
