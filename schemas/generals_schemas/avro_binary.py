@@ -45,3 +45,38 @@ def array(items: Sequence[bytes]) -> bytes:
 def doubles(entries: Iterable[tuple[str, float]]) -> bytes:
     """A map of doubles."""
     return array([text(name) + struct.pack("<d", value) for name, value in entries])
+
+
+def read_long(data: bytes, at: int) -> tuple[int, int]:
+    """The number that stands at `at`, and where it ends.
+
+    Raises:
+        IndexError: the data ends within it.
+        ValueError: it takes more than 64 bits.
+    """
+    byte = data[at]
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1), at + 1
+    value, shift = byte & 0x7F, 7
+    while byte > 0x7F:
+        at += 1
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    if value >> 64:
+        raise ValueError(f"a number of {value.bit_length()} bits")
+    return (value >> 1) ^ -(value & 1), at + 1
+
+
+def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    """The bytes that stand at `at` behind their length, and where they end. Raises as `read_long`."""
+    count, start = read_long(data, at)
+    if not 0 <= count <= len(data) - start:
+        raise IndexError(f"{count} bytes of {len(data) - start}")
+    return data[start : start + count], start + count
+
+
+def read_text(data: bytes, at: int) -> tuple[str, int]:
+    """The string that stands at `at`, and where it ends. Raises as `read_bytes`, and ValueError if it is no UTF-8."""
+    encoded, end = read_bytes(data, at)
+    return encoded.decode(), end

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
+from generals_schemas.batch_reader import read_batch
 from generals_schemas.batch_writer import write_batch
 from generals_schemas.blocks import ArraySpec, Layout, layout, unpack
 from generals_schemas.chunk_writer import write_chunk
@@ -26,7 +27,6 @@ MAX_PLANES = 64
 MAX_SCALARS = 1024
 
 _CHUNK = schema("transition_chunk")
-_BATCH = schema("experience_batch")
 _GAME = schema("game_summary")
 _POLICY = schema("policy_pointer")
 
@@ -97,7 +97,7 @@ def encode_batch(batch: ExperienceBatch) -> bytes:
 
 def batch_source(record: bytes) -> Source:
     """Only where a batch came from; its arrays stay compressed. Raises as `decode_batch` does."""
-    return _source(_BATCH.read(record))
+    return _source(read_batch(record))
 
 
 def decode_batch(record: bytes) -> ExperienceBatch:
@@ -112,7 +112,7 @@ def decode_batch(record: bytes) -> ExperienceBatch:
 
 def batch_fields(record: bytes) -> dict[str, Any]:
     """The checked fields of a batch, its arrays still one compressed block. Raises as `decode_batch` does."""
-    fields = _BATCH.read(record)
+    fields = read_batch(record)
     steps, rejected = fields["steps"], fields["rejected"]
     if not 0 <= fields["batch_index"] < fields["batch_count"]:
         raise BadRecord("shape", "the batch index is outside its count")
@@ -159,10 +159,10 @@ def unpack_batch(fields: dict[str, Any]) -> ExperienceBatch:
         encoding_params=fields["encoding_params"],
         reward=fields["reward"],
         reward_params=fields["reward_params"],
-        policy=PolicyRef(**fields["policy"]),
+        policy=fields["policy"],
         config_version=fields["config_version"],
-        planes=tuple(fields["planes"]),
-        scalar_names=tuple(fields["scalars"]),
+        planes=fields["planes"],
+        scalar_names=fields["scalars"],
         armies=arrays["armies"],
         bits=arrays["bits"],
         scalars=arrays["scalars"],

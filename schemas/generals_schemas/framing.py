@@ -39,7 +39,7 @@ class Schema:
         self.definition = definition
         self._parsed = fastavro.parse_schema(definition)
         self.fingerprint = fingerprint_of(definition)
-        self._header = MAGIC + struct.pack("<Q", self.fingerprint)
+        self.header = MAGIC + struct.pack("<Q", self.fingerprint)
         self._older = {fingerprint_of(old): fastavro.parse_schema(old) for old in older}
         self._older.pop(self.fingerprint, None)
 
@@ -56,7 +56,7 @@ class Schema:
 
     def seal(self, body: bytes) -> bytes:
         """Frame a body that lacks nothing but its checksum."""
-        framed = self._header + body
+        framed = self.header + body
         return framed + zlib.crc32(framed).to_bytes(CHECKSUM_BYTES, "little")
 
     def read(self, record: bytes) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Schema:
             BadRecord: too short, not framed, a wrong checksum, or a body that is not of this schema.
             UnknownSchema: framed with another schema's fingerprint.
         """
-        _check_frame(record)
+        check_frame(record)
         (found,) = struct.unpack_from("<Q", record, len(MAGIC))
         written, wanted = self._parsed, None
         if found != self.fingerprint:
@@ -86,7 +86,8 @@ class Schema:
         return fields
 
 
-def _check_frame(record: bytes) -> None:
+def check_frame(record: bytes) -> None:
+    """Raises BadRecord if a record is too short, not framed or has a wrong checksum."""
     if len(record) < HEADER_BYTES + CHECKSUM_BYTES:
         raise BadRecord("truncated", f"{len(record)} bytes are too few for a framed record")
     if record[: len(MAGIC)] != MAGIC:

@@ -1,0 +1,135 @@
+"""The fields of an experience batch, read by hand: every consumer reads every batch.
+
+The twin of `batch_writer`. What all batches of a policy share, some two hundred bytes in the middle, is parsed once and
+then known by its bytes: Avro says itself where a value ends, so the same bytes are always the same fields. They are
+shared, too, which spares the garbage collector most of what it would have to look at. Whatever is not as the writer
+writes it (an older schema, damage) is left to fastavro, whose word counts.
+"""
+
+import io
+import threading
+from typing import Any
+
+import fastavro
+
+from generals_schemas.avro_binary import read_bytes, read_long, read_text
+from generals_schemas.errors import BadRecord
+from generals_schemas.framing import CHECKSUM_BYTES, HEADER_BYTES, check_frame, schema
+from generals_schemas.records import PolicyRef
+
+_BATCH = schema("experience_batch")
+_OF_RECIPE = ("encoding", "encoding_params", "reward", "reward_params", "policy", "config_version", "planes", "scalars")
+_RECIPE = fastavro.parse_schema(
+    {
+        "type": "record",
+        "name": "generals.Recipe",
+        "fields": [field for field in _BATCH.definition["fields"] if field["name"] in _OF_RECIPE],
+    }
+)
+_ARMY_DTYPES = ("u2", "u4")
+_ENDS = ("none", "terminated", "truncated")
+_FLAGS = (False, True)
+_MOST_RECIPES = 64
+
+
+class _Recipes(threading.local):
+    """The recipes that a thread has met, the latest first: their bytes and their fields."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[bytes, dict[str, Any]]] = []
+
+
+_recipes = _Recipes()
+
+
+def read_batch(record: bytes) -> dict[str, Any]:
+    """The fields of a batch, its arrays still one compressed block; `policy` a PolicyRef, names as tuples.
+
+    Raises:
+        BadRecord, UnknownSchema: as `framing.Schema.read`.
+    """
+    check_frame(record)
+    if record.startswith(_BATCH.header):
+        try:
+            fields, end = _fields(record)
+        except (IndexError, ValueError, BadRecord):
+            return _typed(_BATCH.read(record))
+        if end == len(record):
+            return fields
+    return _typed(_BATCH.read(record))
+
+
+def _fields(record: bytes) -> tuple[dict[str, Any], int]:
+    game_id, at = read_text(record, HEADER_BYTES)
+    chunk, at = read_long(record, at)
+    player, at = read_long(record, at)
+    first_tick, at = read_long(record, at)
+    steps, at = read_long(record, at)
+    width, at = read_long(record, at)
+    height, at = read_long(record, at)
+    recipe, at = _recipe(record, at)
+    army, at = read_long(record, at)
+    has_log_probs = _FLAGS[record[at]]
+    end, at = read_long(record, at + 1)
+    topic, at = read_text(record, at)
+    topic_id, at = read_text(record, at)
+    partition, at = read_long(record, at)
+    offset, at = read_long(record, at)
+    index, at = read_long(record, at)
+    count, at = read_long(record, at)
+    is_rejected, at = read_long(record, at)
+    rejected, at = read_text(record, at) if is_rejected else (None, at)
+    codec, at = read_long(record, at)
+    arrays, at = read_bytes(record, at)
+    if is_rejected not in (0, 1) or codec != 0 or army < 0 or end < 0:
+        raise ValueError("not as the writer writes")
+    return {
+        "game_id": game_id,
+        "chunk": chunk,
+        "player": player,
+        "first_tick": first_tick,
+        "steps": steps,
+        "width": width,
+        "height": height,
+        **recipe,
+        "army_dtype": _ARMY_DTYPES[army],
+        "has_log_probs": has_log_probs,
+        "end": _ENDS[end],
+        "source_topic": topic,
+        "source_topic_id": topic_id,
+        "source_partition": partition,
+        "source_offset": offset,
+        "batch_index": index,
+        "batch_count": count,
+        "rejected": rejected,
+        "codec": "zstd_rows",
+        "arrays": arrays,
+        "checksum": record[at : at + CHECKSUM_BYTES],
+    }, at + CHECKSUM_BYTES
+
+
+def _recipe(record: bytes, at: int) -> tuple[dict[str, Any], int]:
+    """The fields that stand from `at` on, `_OF_RECIPE`, and where they end."""
+    known = _recipes.known
+    for place, (written, fields) in enumerate(known):
+        if record.startswith(written, at):
+            if place:
+                known.insert(0, known.pop(place))
+            return fields, at + len(written)
+    source = io.BytesIO(record)
+    source.seek(at)
+    try:
+        found = fastavro.schemaless_reader(source, _RECIPE, None)
+    except Exception as error:  # fastavro lets what it trips over through: EOFError, IndexError, ValueError, …
+        raise BadRecord("malformed", f"no recipe: {type(error).__name__}: {error}") from error
+    if not isinstance(found, dict):
+        raise BadRecord("malformed", "the recipe is no record")
+    known.insert(0, (record[at : source.tell()], _typed(found)))
+    del known[_MOST_RECIPES:]
+    return known[0][1], source.tell()
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """With the types of `ExperienceBatch` where Avro's are others."""
+    policy, planes, scalars = fields["policy"], tuple(fields["planes"]), tuple(fields["scalars"])
+    return {**fields, "policy": PolicyRef(**policy), "planes": planes, "scalars": scalars}
