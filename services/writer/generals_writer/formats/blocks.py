@@ -7,56 +7,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.records import End, ExperienceBatch, PolicyRef, Source
-from generals_writer.formats.columns import Block, ColumnData, Masked, Text
+from generals_writer.formats.columns import BY_NAME, Block, Column, ColumnData, Masked, Text
 from generals_writer.formats.configs import Config, Configs
 from generals_writer.formats.entries import Entry, Storable
-from generals_writer.formats.states import StateReader, state_columns
+from generals_writer.formats.states import StateColumns, StateReader
+
+_OF_BATCH = (
+    "game_id", "player", "chunk", "policy", "policy_version", "width", "height", "wide", "encoding", "reward_name",
+    "config_version", "config", "time", "offset", "source_partition", "source_offset", "batch_index", "batch_count",
+)  # fmt: skip
+"""The columns in which all rows of a batch have one value."""
 
 
 def to_block(entries: Sequence[Storable], configs: Configs) -> Block:
     """Columns of entries in archive order; configurations not yet in `configs` are added to it."""
-    batches = [entry.batch for entry in entries]
-    steps = np.array([batch.steps for batch in batches], np.int64)
+    steps = np.array([entry.steps for entry in entries], np.int64)
     total = int(steps.sum())
-
-    def repeated(values: Sequence[int], dtype: str) -> NDArray[Any]:
-        return np.repeat(np.array(values, dtype), steps)
-
-    def text(values: Sequence[str]) -> Text:
-        unique = {value: code for code, value in enumerate(dict.fromkeys(values))}
-        return Text(tuple(unique), repeated([unique[value] for value in values], "i4"))
-
     last = np.cumsum(steps) - 1
-    starts = last + 1 - steps
-    first_ticks = repeated([batch.first_tick for batch in batches], "i4")
+    of_steps, states = _OfSteps(total), StateColumns(steps)
+    values, first_ticks, ends = [], [], []
+    for entry in entries:
+        batch = entry.batch
+        values.append(_of_batch(entry, batch, configs.index(batch)))
+        first_ticks.append(batch.first_tick)
+        ends.append(batch.end)
+        of_steps.add(batch)
+        states.add(batch)
     columns: dict[str, ColumnData] = {
-        "game_id": text([batch.game_id for batch in batches]),
-        "player": repeated([batch.player for batch in batches], "u1"),
-        "tick": first_ticks + (np.arange(total, dtype=np.int32) - np.repeat(starts, steps).astype(np.int32)),
-        "chunk": repeated([batch.chunk for batch in batches], "i4"),
-        "action": np.concatenate([batch.actions for batch in batches]),
-        "reward": np.concatenate([batch.rewards for batch in batches]),
-        "terminated": _at(total, last, [batch.end == "terminated" for batch in batches]),
-        "truncated": _at(total, last, [batch.end == "truncated" for batch in batches]),
-        "log_prob": _log_probs(batches, steps),
-        "policy": text([batch.policy.name for batch in batches]),
-        "policy_version": repeated([batch.policy.version for batch in batches], "i8"),
-        "width": repeated([batch.width for batch in batches], "u1"),
-        "height": repeated([batch.height for batch in batches], "u1"),
-        "wide": repeated([batch.armies.dtype.itemsize == 4 for batch in batches], "?"),
-        "encoding": text([batch.encoding for batch in batches]),
-        "reward_name": text([batch.reward for batch in batches]),
-        "config_version": text([batch.config_version for batch in batches]),
-        "config": repeated([configs.index(batch) for batch in batches], "u2"),
-        "time": repeated([entry.timestamp_ms for entry in entries], "i8"),
-        "offset": repeated([entry.offset for entry in entries], "i8"),
-        "source_partition": repeated([batch.source.partition for batch in batches], "i4"),
-        "source_offset": repeated([batch.source.offset for batch in batches], "i8"),
-        "batch_index": repeated([batch.source.index for batch in batches], "u2"),
-        "batch_count": repeated([batch.source.count for batch in batches], "u2"),
+        name: _repeated(BY_NAME[name], column, steps)
+        for name, column in zip(_OF_BATCH, zip(*values, strict=True), strict=True)
     }
-    columns.update(state_columns(batches, steps, last))
-    return Block(total, columns)
+    since_start = np.arange(total) - np.repeat(last + 1 - steps, steps)
+    columns["tick"] = (np.repeat(np.array(first_ticks, np.int64), steps) + since_start).astype(np.int32)
+    for name in ("terminated", "truncated"):
+        ended = np.zeros(total, np.bool_)
+        ended[last] = [end == name for end in ends]
+        columns[name] = ended
+    return Block(total, {**columns, **of_steps.columns(), **states.finish()})
+
+
+def _of_batch(entry: Storable, batch: ExperienceBatch, config: int) -> tuple[Any, ...]:
+    """The values of `_OF_BATCH`."""
+    source, policy = batch.source, batch.policy
+    return (
+        batch.game_id, batch.player, batch.chunk, policy.name, policy.version, batch.width, batch.height,
+        batch.armies.dtype.itemsize == 4, batch.encoding, batch.reward, batch.config_version, config,
+        entry.timestamp_ms, entry.offset, source.partition, source.offset, source.index, source.count,
+    )  # fmt: skip
+
+
+def _repeated(column: Column, values: Sequence[Any], steps: NDArray[np.int64]) -> NDArray[Any] | Text:
+    """A value a batch to a value a row."""
+    if column.kind != "text":
+        return np.repeat(np.array(values, column.dtype), steps)
+    codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    return Text(tuple(codes), np.repeat(np.array([codes[value] for value in values], np.int32), steps))
+
+
+class _OfSteps:
+    """The columns that have a number of each step: actions, rewards, log-probabilities."""
+
+    def __init__(self, total: int) -> None:
+        self._actions = np.empty(total, np.int32)
+        self._rewards = np.empty(total, np.float32)
+        self._log_probs = Masked(np.zeros(total, np.float32), np.zeros(total, np.bool_))
+        self._filled = 0
+
+    def add(self, batch: ExperienceBatch) -> None:
+        rows = slice(self._filled, self._filled + batch.steps)
+        self._actions[rows] = batch.actions
+        self._rewards[rows] = batch.rewards
+        if batch.log_probs is not None:
+            self._log_probs.values[rows] = batch.log_probs
+            self._log_probs.valid[rows] = True
+        self._filled = rows.stop
+
+    def columns(self) -> dict[str, ColumnData]:
+        return {"action": self._actions, "reward": self._rewards, "log_prob": self._log_probs}
 
 
 def from_block(block: Block, configs: Configs) -> Iterator[Entry]:
@@ -143,17 +170,3 @@ class _BlockReader:
             np.concatenate((bits, last_bits)),
             np.concatenate((scalars, last_scalars)),
         )
-
-
-def _at(total: int, rows: NDArray[np.int64], values: Sequence[bool]) -> NDArray[np.bool_]:
-    column = np.zeros(total, np.bool_)
-    column[rows] = values
-    return column
-
-
-def _log_probs(batches: Sequence[ExperienceBatch], steps: NDArray[np.int64]) -> Masked:
-    valid = np.repeat(np.array([batch.log_probs is not None for batch in batches], np.bool_), steps)
-    values = np.zeros(len(valid), np.float32)
-    if valid.any():
-        values[valid] = np.concatenate([batch.log_probs for batch in batches if batch.log_probs is not None])
-    return Masked(values, valid)

@@ -4,8 +4,7 @@ Unusual: armies are split into low bytes and, only where some army exceeds 255, 
 compress and to read than two bytes a tile. The state after a step is stored only where the next row does not hold it.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,58 +59,83 @@ def _run(column: Bytes, start: int, end: int) -> NDArray[np.uint8]:
     return column.data[column.offsets[start] : column.offsets[end]]
 
 
-def state_columns(
-    batches: Sequence[ExperienceBatch], steps: NDArray[np.int64], last: NDArray[np.int64]
-) -> dict[str, ColumnData]:
-    """The eight state columns. A batch's last state is left out where the next batch begins with it."""
-    high = [_high_bytes(batch.armies) for batch in batches]
-    repeated = [_goes_on(a, b) for a, b in pairwise(batches)] + [False]
-    sizes = {
-        "armies": [batch.width * batch.height for batch in batches],
-        "armies_high": [count * batch.width * batch.height for count, batch in zip(high, batches, strict=True)],
-        "planes": [batch.bits.shape[1] * batch.bits.shape[2] for batch in batches],
-        "scalars": [batch.scalars.shape[1] * 4 for batch in batches],
-    }
-    columns: dict[str, ColumnData] = {}
-    for name, fill in _FILLS.items():
-        size = np.array(sizes[name], np.int64)
-        columns[name] = _rows(batches, size, steps, fill, nullable=name in ("armies_high", "scalars"))
-        columns["next_" + name] = _tails(batches, np.where(repeated, 0, size), steps, last, fill)
-    return columns
+class StateColumns:
+    """The eight state columns of batches that are added one by one, in archive order. steps: of each.
+
+    A batch's last state is left out where the next batch begins with it. A batch may be forgotten as soon as the next
+    one is there: 70 kB that are unpacked, copied and unpacked again in the same place stay in the processor's cache.
+    """
+
+    def __init__(self, steps: NDArray[np.int64]) -> None:
+        self._steps = steps
+        self._rows = {name: _Rows(int(steps.sum())) for name in _FILLS}
+        self._tails = {name: _Rows(0) for name in _FILLS}
+        self._stored: list[bool] = []  # of each batch: whether its last state is
+        self._before: ExperienceBatch | None = None
+
+    def add(self, batch: ExperienceBatch) -> None:
+        """Append a batch's states, but for its last one, of which the next batch has to tell."""
+        if self._before is not None:
+            self._end(self._before, repeated=_goes_on(self._before, batch))
+        self._before = batch
+        tiles = batch.width * batch.height
+        self._fill("armies", tiles, batch)
+        self._fill("armies_high", _high_bytes(batch.armies) * tiles, batch)
+        self._fill("planes", batch.bits.shape[1] * batch.bits.shape[2], batch)
+        self._fill("scalars", 4 * batch.scalars.shape[1], batch)
+
+    def finish(self) -> dict[str, ColumnData]:
+        """The columns, after the last batch."""
+        if self._before is not None:
+            self._end(self._before, repeated=False)
+        last = np.cumsum(self._steps) - 1
+        columns: dict[str, ColumnData] = {}
+        for name, rows in self._rows.items():
+            lengths = np.repeat(rows.sizes, self._steps)
+            columns[name] = rows.column(lengths, nullable=name in ("armies_high", "scalars"))
+            tail_lengths = np.zeros(len(lengths), np.int64)
+            tail_lengths[last] = np.where(self._stored, rows.sizes, 0)
+            columns["next_" + name] = self._tails[name].column(tail_lengths, nullable=True)
+        return columns
+
+    def _fill(self, name: str, size: int, batch: ExperienceBatch) -> None:
+        """The states before a batch's steps, `size` bytes each, 0 for null."""
+        self._rows[name].sizes.append(size)
+        if size:
+            _FILLS[name](self._rows[name].more(batch.steps, size), batch, slice(0, batch.steps))
+
+    def _end(self, batch: ExperienceBatch, *, repeated: bool) -> None:
+        """The state after a batch's last step, null where the next batch repeats it."""
+        self._stored.append(not repeated)
+        for name, rows in self._rows.items():
+            if rows.sizes[-1] and not repeated:
+                row = self._tails[name].more(1, rows.sizes[-1])
+                _FILLS[name](row, batch, slice(batch.steps, batch.steps + 1))
 
 
-def _rows(
-    batches: Sequence[ExperienceBatch], size: NDArray[np.int64], steps: NDArray[np.int64], fill: Fill, *, nullable: bool
-) -> Bytes:
-    """The state before each step. size: `[batches]`, bytes a row, 0 for null."""
-    lengths = np.repeat(size, steps)
-    data = np.empty(int(lengths.sum()), np.uint8)
-    at = 0
-    for batch, width in zip(batches, size.tolist(), strict=True):
-        if width:
-            rows = data[at : at + width * batch.steps].reshape(batch.steps, width)
-            fill(rows, batch, slice(0, batch.steps))
-            at += rows.size
-    return Bytes(data, _offsets(lengths), lengths > 0 if nullable else None)
+class _Rows:
+    """The bytes of a column, batch by batch. sizes: of a row of each batch, 0 for null."""
 
+    def __init__(self, expected: int) -> None:
+        """expected: how many rows there will be. Most often all are of one size, and then the room is exact."""
+        self._expected = expected
+        self._data = np.empty(0, np.uint8)
+        self._filled = 0
+        self.sizes: list[int] = []
 
-def _tails(
-    batches: Sequence[ExperienceBatch],
-    size: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    last: NDArray[np.int64],
-    fill: Fill,
-) -> Bytes:
-    """The state after the last step of each batch. size: `[batches]`, 0 where it is not stored."""
-    lengths = np.zeros(int(steps.sum()), np.int64)
-    lengths[last] = size
-    data = np.empty(int(lengths.sum()), np.uint8)
-    at = 0
-    for batch, width in zip(batches, size.tolist(), strict=True):
-        if width:
-            fill(data[at : at + width].reshape(1, width), batch, slice(batch.steps, batch.steps + 1))
-            at += width
-    return Bytes(data, _offsets(lengths), lengths > 0)
+    def more(self, count: int, size: int) -> NDArray[np.uint8]:
+        """The next rows: `[count, size]`, to be filled."""
+        start, end = self._filled, self._filled + count * size
+        if end > self._data.size:
+            grown = np.empty(max(self._expected * size, 2 * end if start else end), np.uint8)
+            grown[:start] = self._data[:start]
+            self._data = grown
+        self._filled = end
+        return self._data[start:end].reshape(count, size)
+
+    def column(self, lengths: NDArray[np.int64], *, nullable: bool) -> Bytes:
+        """lengths: `[N]`, of each row."""
+        return Bytes(self._data[: self._filled], _offsets(lengths), lengths > 0 if nullable else None)
 
 
 def _fill_low(rows: NDArray[np.uint8], batch: ExperienceBatch, which: slice) -> None:
