@@ -97,6 +97,7 @@ class _Collected:
     """What the experiences topic holds.
 
     every: keys of all records.  accepted: keys that a deduplicating reader gets, with their record's partition, offset.
+    later: whether they were made of a chunk that was emitted after the audit began.
     done: for each partition, the first source offset that is not wholly collected.  rejected: source coordinates.
     """
 
@@ -104,6 +105,7 @@ class _Collected:
     accepted: Keys
     partitions: Keys
     offsets: Keys
+    later: NDArray[np.bool_]
     done: dict[int, int]
     rejected: set[tuple[int, int]]
     repeats: int
@@ -117,7 +119,8 @@ def audit(
     archive: Callable[[], ArchivedRows] | None = None,
     progress: Progress = lambda _stage, _records: None,
 ) -> AuditReport:
-    """Read all topics (and the archive, if given) and compare. Works while everything runs.
+    """Read all topics (and the archive, if given) and compare. Works while everything runs: what is emitted after it
+    has begun is not counted at any stage.
 
     Raises:
         KafkaUnavailable, TopicMissing.
@@ -146,7 +149,7 @@ def _read_experiences(
     consumer: Consumer, topic: str, games: _Games, emitted: Mapping[int, Range], progress: Progress
 ) -> _Collected:
     dedups = {number: Deduplicator(number) for number in emitted}
-    every, accepted, partitions, offsets = _Columns(), _Columns(), _Columns(), _Columns()
+    every, accepted, partitions, offsets, later = (_Columns() for _ in range(5))
     rejected: set[tuple[int, int]] = set()
     lost = 0
     for count, message in enumerate(read_ranges(consumer, topic, whole_log(consumer, topic)), start=1):
@@ -161,6 +164,7 @@ def _read_experiences(
             accepted.add(keys)
             partitions.add(np.full(len(keys), number))
             offsets.add(np.full(len(keys), offset))
+            later.add(np.full(len(keys), batch.source.offset >= emitted[batch.source.partition].end))
             if batch.rejected is not None:
                 rejected.add((batch.source.partition, batch.source.offset))
         progress("experiences", count)
@@ -169,6 +173,7 @@ def _read_experiences(
         accepted=accepted.all(),
         partitions=partitions.all(),
         offsets=offsets.all(),
+        later=later.all().astype(np.bool_),
         done={n: d.mark.offset + int(d.mark.complete) for n, d in dedups.items() if d.mark},
         rejected=rejected,
         repeats=sum(dedup.repeats for dedup in dedups.values()),
@@ -249,7 +254,7 @@ def _compare_collected(expected: Keys, collected: _Collected, report: AuditRepor
     distinct = np.unique(collected.every)
     accepted = np.unique(collected.accepted)
     twice_emitted = len(expected) - len(np.unique(expected))
-    report.experiences_collected = len(accepted)
+    report.experiences_collected = len(np.unique(collected.accepted[~collected.later]))
     report.repeats = collected.repeats
     report.lost_by_marks = collected.lost_by_marks
     missing = np.setdiff1d(expected, accepted)
@@ -268,7 +273,7 @@ def _compare_archived(rows: ArchivedRows, collected: _Collected, games: _Games, 
     numbers = np.array([games.number(game_id) for game_id in rows.game_ids] or [0], np.int64)
     keys = numbers[rows.games] * GAME_FACTOR + rows.players * PLAYER_FACTOR + rows.ticks
     distinct = np.unique(keys)
-    report.experiences_archived = len(distinct)
+    report.experiences_archived = len(np.setdiff1d(distinct, collected.accepted[collected.later]))
     report.duplicates += len(keys) - len(distinct)
     claimed = np.zeros(len(collected.accepted), np.bool_)
     before = np.zeros(len(collected.accepted), np.bool_)
@@ -280,7 +285,7 @@ def _compare_archived(rows: ArchivedRows, collected: _Collected, games: _Games, 
     missing = np.setdiff1d(wanted, distinct)
     strangers = np.setdiff1d(distinct, collected.every)
     report.lost += len(missing)
-    report.pending_archive = int((~claimed).sum())
+    report.pending_archive = int((~claimed & ~collected.later).sum())
     if len(missing):
         report.details.append(f"{len(missing)} claimed experiences are not in the archive's objects")
     if len(strangers):

@@ -6,6 +6,7 @@ that a deployment runs, as processes of their own.
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 from generals_console.archive_rows import archived_rows
 from generals_console.audit import AuditReport, audit
+from generals_console.learning import read_status
 from generals_console.live import View
 from generals_console.processes import Children
 from generals_console.report import write_report
@@ -57,7 +59,11 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What happened. Counts are distinct experiences where not said otherwise."""
+    """What happened. Counts are distinct experiences where not said otherwise.
+
+    staleness_p99: policy versions between the learner's own experiences and the newest, when they were last sampled;
+    None where the learner has not played.
+    """
 
     games_finished: int
     unfinished_games: int
@@ -69,6 +75,9 @@ class DemoResult:
     duplicates: int
     rejected: int
     trainer_steps: int
+    samples_per_insert: float | None
+    samples_per_insert_target: float | None
+    staleness_p99: float | None
     seconds: float
     archive_dir: str
     report: str
@@ -111,7 +120,7 @@ def run_demo(options: DemoOptions, kafka: KafkaSettings | None, view: View, stop
             archive=lambda: archived_rows(demo.archive, kafka.topics().experiences.name),
         )
         picture = write_report(run_dir, kafka, [*readings, last], report)
-    return _result(report, last, demo.archive, picture, readings)
+    return _result(report, last, demo.archive, picture, readings, read_status(run_dir / "trainer"))
 
 
 class _Demo:
@@ -220,7 +229,14 @@ def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, ar
     }
 
 
-def _result(report: AuditReport, last: Reading, archive: Path, picture: Path, readings: list[Reading]) -> DemoResult:
+def _result(
+    report: AuditReport,
+    last: Reading,
+    archive: Path,
+    picture: Path,
+    readings: list[Reading],
+    trainer: Mapping[str, Any],
+) -> DemoResult:
     return DemoResult(
         games_finished=report.games_finished,
         unfinished_games=report.unfinished_games,
@@ -231,7 +247,10 @@ def _result(report: AuditReport, last: Reading, archive: Path, picture: Path, re
         lost=report.lost + report.pending_collect + report.pending_archive,
         duplicates=report.duplicates,
         rejected=report.rejected,
-        trainer_steps=last.trainer_steps,
+        trainer_steps=trainer.get("trainer_steps", last.trainer_steps),
+        samples_per_insert=trainer.get("samples_per_insert"),
+        samples_per_insert_target=trainer.get("samples_per_insert_target"),
+        staleness_p99=trainer.get("staleness_p99"),
         seconds=round(readings[-1].at_s - readings[0].at_s, 1),
         archive_dir=str(archive),
         report=str(picture),

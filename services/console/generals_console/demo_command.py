@@ -64,7 +64,7 @@ def _summary(result: DemoResult) -> Panel:
         (_verdict(result.lost), "lost"),
         (_verdict(result.duplicates), "duplicates"),
         (f"{result.rejected:,}", "chunks rejected"),
-        (f"{result.trainer_steps:,}", "trainer steps"),
+        (f"{result.trainer_steps:,}", f"trainer steps{_sampling(result)}"),
     ]
     for row in rows:
         table.add_row(*row)
@@ -73,6 +73,14 @@ def _summary(result: DemoResult) -> Panel:
     table.add_row("report", result.report)
     title = "everything arrived, once" if result.clean else "something is missing or twice"
     return Panel(table, title=title, border_style="green" if result.clean else "red", expand=False)
+
+
+def _sampling(result: DemoResult) -> str:
+    """How the trainer's pace and data were, beside what was asked for."""
+    if result.samples_per_insert is None:
+        return ""
+    told = f", {result.samples_per_insert:.3f} samples an insertion ({result.samples_per_insert_target} asked for)"
+    return told if result.staleness_p99 is None else f"{told}, staleness p99 {result.staleness_p99:.0f} versions"
 
 
 def _verdict(count: int) -> str:

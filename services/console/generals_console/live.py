@@ -72,7 +72,7 @@ class LineView:
             f"{left_s:4.0f} s left · games {reading.games_finished:,} · ticks {reading.ticks:,} "
             f"({rate(before, reading, 'ticks'):,.0f}/s) · collected {reading.collected:,} · "
             f"archived {reading.archived:,} · inserted {reading.inserted:,} · "
-            f"trainer steps {reading.trainer_steps:,}, loss {reading.loss:.4f}"
+            f"trainer steps {reading.trainer_steps:,}, loss {_loss(reading)}"
         )
 
 
@@ -112,10 +112,14 @@ def _stages(reading: Reading, before: Reading, left_s: float) -> RenderableType:
     facts = Text(
         f"\ngames running {reading.games_running:,} · finished {reading.games_finished:,}\n"
         f"chunks rejected {reading.rejected:,}\n"
-        f"loss {reading.loss:.4f}\n"
+        f"loss {_loss(reading)}\n"
         f"{left_s:.0f} s of play left; Ctrl-C stops everything"
     )
     return Group(table, facts)
+
+
+def _loss(reading: Reading) -> str:
+    return f"{reading.loss:.4f}" if reading.trainer_steps else "–"
 
 
 def _game(frame: Frame) -> RenderableType:

@@ -104,6 +104,21 @@ def test_a_whole_log_is_clean_and_repeats_are_counted(log: Log) -> None:
     assert report.repeats == sum(len(group) for group in log.batches[5:8])
 
 
+def test_what_is_emitted_while_it_runs_is_not_counted_at_any_stage(log: Log) -> None:
+    log.write(log.chunks[:9], log.batches[:9])
+    log.acknowledge(9)
+
+    def meanwhile() -> ArchivedRows:
+        log.write(log.chunks[9:], log.batches[9:])
+        return log.rows(log.batches[:10], sum(len(group) for group in log.batches[:10]))
+
+    report = audit(log.kafka, collector_group=log.group, archive=meanwhile)
+    assert report.clean
+    assert report.experiences_emitted == report.experiences_collected == report.experiences_archived
+    assert report.experiences_emitted == log.steps(log.batches[:9])
+    assert report.pending_collect == report.pending_archive == 0
+
+
 def test_what_the_collector_has_not_come_to_is_pending_not_lost(log: Log) -> None:
     log.write(log.chunks, log.batches[:9])
     log.acknowledge(9)
