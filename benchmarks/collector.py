@@ -60,7 +60,7 @@ def process(module: list[str], kafka: KafkaSettings, topics: Topics, extra: dict
         "GENERALS_COLLECTOR__GROUP": f"{prefix}bench",
         **extra,
     }
-    with subprocess.Popen([sys.executable, *module], env=environment) as child:
+    with subprocess.Popen([sys.executable, *module], env=environment, stdout=sys.stderr) as child:  # ours are figures
         try:
             yield
         finally:
