@@ -1,16 +1,18 @@
 """Groups of raw records in; batches out, delivered, in the order in which the groups were given.
 
-Threads convert groups in any order; one thread sends them in order and runs the delivery callbacks. The future that
-`submit` returns is done when every record of its group is acknowledged by the broker. After the first failure nothing
-is sent any more and every future fails: the process should end without acknowledging what these stand for.
+The caller's thread converts groups, or others do, in any order; one thread sends them in order and runs the delivery
+callbacks. The future that `submit` returns is done when every record of its group is acknowledged by the broker. After
+the first failure nothing is sent any more and every future fails: the process should end without acknowledging what
+these stand for.
 """
 
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 from confluent_kafka import Message
 
@@ -19,6 +21,8 @@ from generals_runtime import tracing
 from generals_runtime.kafka import Headers, OrderedProducer
 
 Convert = Callable[[RawRecord], Converted]
+P = ParamSpec("P")
+T = TypeVar("T")
 _IDLE_S = 0.005
 
 
@@ -49,6 +53,18 @@ class _Group:
                 span.end()
 
 
+class _Here(Executor):
+    """Runs what it is given at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # who asks for the result gets it, as from any executor
+            done.set_exception(error)
+        return done
+
+
 class Pipeline:
     """Convert, send, wait for delivery. `note` is told of every chunk before it is sent and may raise to stop all."""
 
@@ -58,7 +74,7 @@ class Pipeline:
         convert: Convert,
         to: Destinations,
         *,
-        threads: int = 1,
+        threads: int = 0,
         note: Callable[[Converted], None] = lambda _: None,
         observe: Callable[[Sequence[Converted], float], None] = lambda _, __: None,
     ) -> None:
@@ -71,7 +87,7 @@ class Pipeline:
         self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._under_way: list[_Group] = []
         self._failure: BaseException | None = None
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="convert") if threads else _Here()
         self._sender = threading.Thread(target=self._run, name="send", daemon=True)
         self._sender.start()
 
@@ -81,7 +97,7 @@ class Pipeline:
         return self._failure
 
     def submit(self, records: Sequence[RawRecord]) -> "Future[list[Converted]]":
-        """Take a group. Never blocks: the caller bounds how many are under way."""
+        """Take a group, and convert it if no threads do. Does not wait: the caller bounds how many are under way."""
         group = _Group(self._pool.submit(self._convert_all, records))
         if self._tracing is not None:
             group.taken_ns = time.time_ns()
