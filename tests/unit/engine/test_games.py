@@ -15,7 +15,7 @@ from generals_engine.fog import view
 from generals_engine.games import GamePool, Played
 from generals_engine.kernel.land import index_land
 from generals_engine.kernel.state import ARMIES
-from generals_engine.maps import MapError, generate_map
+from generals_engine.maps import GameMap, MapError, generate_map
 from generals_engine.play_settings import MOST_RECORD_BYTES, PlaySettings
 from generals_engine.policies import Observations, Policy, find_policy
 from generals_engine.policies.codes import EXTERNAL
@@ -34,6 +34,12 @@ def play_settings(**changes: object) -> PlaySettings:
 
 def a_pool(**changes: object) -> GamePool:
     return GamePool(play_settings(**changes), lambda: 0)
+
+
+def board_of(pool: GamePool, place: int) -> GameMap:
+    seat = pool.seats[place]
+    assert seat is not None
+    return seat.board
 
 
 def copied(chunk: TransitionChunk) -> TransitionChunk:
@@ -246,7 +252,7 @@ def test_an_answer_of_the_wrong_shape_is_the_policys_failure_and_says_what_was_e
 def test_a_game_whose_invariants_break_is_dropped_unsent_and_the_others_go_on() -> None:
     pool = a_pool(games=4)
     pool.advance()
-    rock = int(np.flatnonzero(pool.seats[2].board.tiles == codes.tile(codes.MOUNTAIN))[0])  # type: ignore[union-attr]
+    rock = int(np.flatnonzero(board_of(pool, 2).tiles == codes.tile(codes.MOUNTAIN))[0])
     pool.state.words[2, ARMIES + rock] = -40_000
     played = pool.advance()
     assert [one.failure for one in played] == [None, None, "invariant broken: negative army", None]
@@ -292,9 +298,9 @@ def test_memory_is_what_a_player_last_saw_before_the_chunk() -> None:
 
 def test_armies_beyond_two_bytes_are_recorded_in_four_and_narrowed_when_they_fit() -> None:
     pool = GamePool(play_settings(games=2, policies=(RANDOM,), tick_limit=None), lambda: 0, pack=True)
-    general = int(pool.seats[0].board.generals[0])  # type: ignore[union-attr]
+    general = int(board_of(pool, 0).generals[0])
     pool.state.words[0, ARMIES + general] = 100_000
-    pool.state.words[1, ARMIES + int(pool.seats[1].board.generals[0])] = 65_400  # type: ignore[union-attr]
+    pool.state.words[1, ARMIES + int(board_of(pool, 1).generals[0])] = 65_400
     # The lists know the generals as tiles that cannot move: put them right.
     for place in range(2):
         index_land(pool.state.words[place], pool.state.bits[place])

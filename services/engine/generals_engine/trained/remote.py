@@ -51,7 +51,7 @@ class RemotePolicy:
             self._url, json.dumps(asked).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - http or https
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - of http or https, see `find_policy`
                 said = json.load(response)
         except urllib.error.HTTPError as error:
             with error:
