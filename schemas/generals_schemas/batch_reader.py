@@ -6,7 +6,6 @@ shared, too, which spares the garbage collector most of what it would have to lo
 writes it (an older schema, damage) is left to fastavro, whose word counts.
 """
 
-import io
 import threading
 from typing import Any
 
@@ -14,7 +13,7 @@ import fastavro
 
 from generals_schemas.avro_binary import read_bytes, read_long, read_text
 from generals_schemas.errors import BadRecord
-from generals_schemas.framing import CHECKSUM_BYTES, HEADER_BYTES, check_frame, schema
+from generals_schemas.framing import CHECKSUM_BYTES, HEADER_BYTES, check_frame, parse_at, schema
 from generals_schemas.records import PolicyRef
 
 _BATCH = schema("experience_batch")
@@ -116,17 +115,10 @@ def _recipe(record: bytes, at: int) -> tuple[dict[str, Any], int]:
             if place:
                 known.insert(0, known.pop(place))
             return fields, at + len(written)
-    source = io.BytesIO(record)
-    source.seek(at)
-    try:
-        found = fastavro.schemaless_reader(source, _RECIPE, None)
-    except Exception as error:  # fastavro lets what it trips over through: EOFError, IndexError, ValueError, …
-        raise BadRecord("malformed", f"no recipe: {type(error).__name__}: {error}") from error
-    if not isinstance(found, dict):
-        raise BadRecord("malformed", "the recipe is no record")
-    known.insert(0, (record[at : source.tell()], _typed(found)))
+    found, end = parse_at(record, at, "recipe", _RECIPE)
+    known.insert(0, (record[at:end], _typed(found)))
     del known[_MOST_RECIPES:]
-    return known[0][1], source.tell()
+    return known[0][1], end
 
 
 def _typed(fields: dict[str, Any]) -> dict[str, Any]:

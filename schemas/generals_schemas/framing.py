@@ -73,17 +73,27 @@ class Schema:
             if found not in self._older:
                 raise UnknownSchema(found, dict.fromkeys(self.fingerprints, self.name))
             written, wanted = self._older[found], self._parsed
-        source = io.BytesIO(record)
-        source.seek(HEADER_BYTES)
-        try:
-            fields = fastavro.schemaless_reader(source, written, wanted)
-        except Exception as error:  # fastavro lets what it trips over through: EOFError, IndexError, ValueError, …
-            raise BadRecord("malformed", f"not a {self.name}: {type(error).__name__}: {error}") from error
-        if source.tell() != len(record):
-            raise BadRecord("malformed", f"{len(record) - source.tell()} bytes stand behind the {self.name}")
-        if not isinstance(fields, dict):
-            raise BadRecord("malformed", f"the {self.name} is no record")
+        fields, end = parse_at(record, HEADER_BYTES, self.name, written, wanted)
+        if end != len(record):
+            raise BadRecord("malformed", f"{len(record) - end} bytes stand behind the {self.name}")
         return fields
+
+
+def parse_at(data: bytes, at: int, name: str, written: Any, wanted: Any = None) -> tuple[dict[str, Any], int]:
+    """The Avro record that stands at `at`, and where it ends. written, wanted: parsed schemas, as for fastavro.
+
+    Raises:
+        BadRecord: there is none, which is called `name`.
+    """
+    source = io.BytesIO(data)
+    source.seek(at)
+    try:
+        fields = fastavro.schemaless_reader(source, written, wanted)
+    except Exception as error:  # fastavro lets what it trips over through: EOFError, IndexError, ValueError, …
+        raise BadRecord("malformed", f"not a {name}: {type(error).__name__}: {error}") from error
+    if not isinstance(fields, dict):
+        raise BadRecord("malformed", f"the {name} is no record")
+    return fields, source.tell()
 
 
 def check_frame(record: bytes) -> None:

@@ -70,6 +70,7 @@ class GamePool:
             record_tiles=play.record_tiles,
             chunk_ticks=play.chunk_ticks,
             players=play.players,
+            pack=self._pack,
         )
         self.seats: list[Seat | None] = [None] * play.games
         self.started = 0

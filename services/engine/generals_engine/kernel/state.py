@@ -111,8 +111,13 @@ class State(NamedTuple):
     packed_bytes: NDArray[np.int64]
 
 
-def allocate(*, games: int, slots: int, record_tiles: int, chunk_ticks: int, players: int = MAX_PLAYERS) -> State:
-    """Arrays for `games` games and `slots` places to record `record_tiles` tiles of boards, `chunk_ticks` ticks."""
+def allocate(
+    *, games: int, slots: int, record_tiles: int, chunk_ticks: int, players: int = MAX_PLAYERS, pack: bool = False
+) -> State:
+    """Arrays for `games` games and `slots` places to record `record_tiles` tiles of boards, `chunk_ticks` ticks.
+
+    pack: with room for the chunks in packed form.
+    """
     narrow = 3 * record_tiles + 4 * chunk_ticks * players + 2 * (chunk_ticks + 1)
     return State(
         words=np.zeros((games, WORDS), np.int32),
@@ -122,6 +127,6 @@ def allocate(*, games: int, slots: int, record_tiles: int, chunk_ticks: int, pla
         record_wide=np.zeros((slots, record_tiles), np.uint32),
         record_alive=np.zeros((slots, chunk_ticks + 1), np.uint16),
         record_actions=np.zeros((slots, chunk_ticks * players), np.int32),
-        record_packed=np.zeros((slots, most_packed(narrow, arrays=4)), np.uint8),
+        record_packed=np.zeros((slots, most_packed(narrow, arrays=4) if pack else 0), np.uint8),
         packed_bytes=np.zeros(slots, np.int64),
     )
