@@ -48,6 +48,10 @@ def run(
         sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
     else:
         console.print(_summary(result))
+        look = f"{sys.argv[0]} archive ls {result.archive_dir}"
+        console.print(
+            f"Next: open the report in a browser, or look into the archive: {look}", markup=False, soft_wrap=True
+        )
     return 0 if result.clean else 1
 
 
