@@ -29,10 +29,10 @@ ArraySpec = tuple[str, str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each array lies in a decompressed block: name, dtype, count, first byte, shape."""
+    """Where each array lies in a decompressed block: name, dtype, first byte, shape."""
 
     size: int
-    arrays: tuple[tuple[str, np.dtype[Any], int, int, tuple[int, ...]], ...]
+    arrays: tuple[tuple[str, np.dtype[Any], int, tuple[int, ...]], ...]
 
 
 def layout(specs: Sequence[ArraySpec]) -> Layout:
@@ -40,9 +40,9 @@ def layout(specs: Sequence[ArraySpec]) -> Layout:
     arrays = []
     start = 0
     for name, dtype, shape in specs:
-        item, count = np.dtype(dtype), math.prod(shape)
-        arrays.append((name, item, count, start, shape))
-        start += item.itemsize * count
+        item = np.dtype(dtype)
+        arrays.append((name, item, start, shape))
+        start += item.itemsize * math.prod(shape)
     return Layout(start, tuple(arrays))
 
 
@@ -115,7 +115,4 @@ def unpack(block: bytes, wanted: Layout) -> dict[str, NDArray[Any]]:
         raise BadRecord("malformed", f"the arrays are no zstd frame: {error}") from error
     if len(data) != expected:
         raise BadRecord("shape", f"the arrays hold {len(data)} bytes, the fields say {expected}")
-    return {
-        name: np.frombuffer(data, dtype, count, start).reshape(shape)
-        for name, dtype, count, start, shape in wanted.arrays
-    }
+    return {name: np.ndarray(shape, dtype, data, start) for name, dtype, start, shape in wanted.arrays}

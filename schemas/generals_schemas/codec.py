@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
 
-from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
+from generals_schemas.actions import MAX_PLAYERS
+from generals_schemas.batch_fields import batch_fields, fields_source, require_board, unpack_batch
 from generals_schemas.batch_reader import read_batch
 from generals_schemas.batch_writer import write_batch
 from generals_schemas.blocks import ArraySpec, Layout, layout, unpack
@@ -22,9 +22,6 @@ from generals_schemas.records import (
     Source,
     TransitionChunk,
 )
-
-MAX_PLANES = 64
-MAX_SCALARS = 1024
 
 _CHUNK = schema("transition_chunk")
 _GAME = schema("game_summary")
@@ -52,7 +49,7 @@ def decode_chunk(record: bytes) -> TransitionChunk:
     _require(2 <= players <= MAX_PLAYERS, "shape", f"{players} players, not 2 … {MAX_PLAYERS}")
     _require(len(fields["policies"]) == players, "shape", f"{len(fields['policies'])} policies for {players} players")
     _require(fields["ticks"] > 0, "shape", f"{fields['ticks']} ticks, not at least one")
-    _require_board(fields["width"], fields["height"])
+    require_board(fields["width"], fields["height"])
     arrays = unpack(
         fields["arrays"],
         _chunk_layout(
@@ -97,7 +94,7 @@ def encode_batch(batch: ExperienceBatch) -> bytes:
 
 def batch_source(record: bytes) -> Source:
     """Only where a batch came from; its arrays stay compressed. Raises as `decode_batch` does."""
-    return _source(read_batch(record))
+    return fields_source(read_batch(record))
 
 
 def decode_batch(record: bytes) -> ExperienceBatch:
@@ -108,71 +105,6 @@ def decode_batch(record: bytes) -> ExperienceBatch:
         UnknownSchema: written by another schema.
     """
     return unpack_batch(batch_fields(record))
-
-
-def batch_fields(record: bytes) -> dict[str, Any]:
-    """The checked fields of a batch, its arrays still one compressed block. Raises as `decode_batch` does."""
-    fields = read_batch(record)
-    steps, rejected = fields["steps"], fields["rejected"]
-    if not 0 <= fields["batch_index"] < fields["batch_count"]:
-        raise BadRecord("shape", "the batch index is outside its count")
-    if rejected is None:
-        if steps <= 0:
-            raise BadRecord("shape", f"{steps} steps, not at least one")
-        _require_board(fields["width"], fields["height"])
-    elif not steps == fields["width"] == fields["height"] == 0:
-        raise BadRecord("shape", "a rejected marker holds steps")
-    if len(fields["planes"]) > MAX_PLANES:
-        raise BadRecord("shape", f"more than {MAX_PLANES} planes")
-    if len(fields["scalars"]) > MAX_SCALARS:
-        raise BadRecord("shape", f"more than {MAX_SCALARS} scalars")
-    return fields
-
-
-def fields_source(fields: dict[str, Any]) -> Source:
-    """Where the batch of `batch_fields` came from."""
-    return _source(fields)
-
-
-def unpack_batch(fields: dict[str, Any]) -> ExperienceBatch:
-    """The batch of `batch_fields`. Raises BadRecord if its arrays are not of the size that the fields say."""
-    steps = fields["steps"]
-    arrays = unpack(
-        fields["arrays"],
-        _batch_layout(
-            steps=steps,
-            tiles=fields["width"] * fields["height"],
-            planes=len(fields["planes"]),
-            scalars=len(fields["scalars"]),
-            army=fields["army_dtype"],
-            log_probs=fields["has_log_probs"],
-        ),
-    )
-    return ExperienceBatch(
-        game_id=fields["game_id"],
-        chunk=fields["chunk"],
-        player=fields["player"],
-        first_tick=fields["first_tick"],
-        width=fields["width"],
-        height=fields["height"],
-        encoding=fields["encoding"],
-        encoding_params=fields["encoding_params"],
-        reward=fields["reward"],
-        reward_params=fields["reward_params"],
-        policy=fields["policy"],
-        config_version=fields["config_version"],
-        planes=fields["planes"],
-        scalar_names=fields["scalars"],
-        armies=arrays["armies"],
-        bits=arrays["bits"],
-        scalars=arrays["scalars"],
-        actions=arrays["actions"],
-        rewards=arrays["rewards"],
-        log_probs=arrays.get("log_probs"),
-        end=fields["end"],
-        source=_source(fields),
-        rejected=fields["rejected"],
-    )
 
 
 def encode_game(game: GameSummary) -> bytes:
@@ -214,13 +146,6 @@ def _chunk_layout(*, ticks: int, players: int, tiles: int, army: str, log_probs:
     )
 
 
-@lru_cache(maxsize=4096)
-def _batch_layout(*, steps: int, tiles: int, planes: int, scalars: int, army: str, log_probs: bool) -> Layout:
-    return layout(
-        _batch_specs(steps=steps, tiles=tiles, planes=planes, scalars=scalars, army=army, log_probs=log_probs)
-    )
-
-
 def _chunk_specs(*, ticks: int, players: int, tiles: int, army: str, log_probs: bool, memory: bool) -> list[ArraySpec]:
     return [
         ("actions", "<i4", (ticks, players)),
@@ -231,33 +156,6 @@ def _chunk_specs(*, ticks: int, players: int, tiles: int, army: str, log_probs: 
         ("tiles", "u1", (ticks + 1, tiles)),
         *([("memory_tiles", "u1", (players, tiles))] if memory else []),
     ]
-
-
-def _batch_specs(*, steps: int, tiles: int, planes: int, scalars: int, army: str, log_probs: bool) -> list[ArraySpec]:
-    return [
-        ("scalars", "<f4", (steps + 1, scalars)),
-        ("actions", "<i4", (steps,)),
-        ("rewards", "<f4", (steps,)),
-        *([("log_probs", "<f4", (steps,))] if log_probs else []),
-        ("armies", f"<{army}", (steps + 1, tiles)),
-        ("bits", "u1", (steps + 1, planes, (tiles + 7) // 8)),
-    ]
-
-
-def _source(fields: dict[str, Any]) -> Source:
-    return Source(
-        topic=fields["source_topic"],
-        topic_id=fields["source_topic_id"],
-        partition=fields["source_partition"],
-        offset=fields["source_offset"],
-        index=fields["batch_index"],
-        count=fields["batch_count"],
-    )
-
-
-def _require_board(width: int, height: int) -> None:
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise BadRecord("shape", f"a board of {width} x {height}: sides are 1 … {MAX_SIDE}")
 
 
 def _require(condition: bool, reason: str, detail: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from simulated_archive import LOG, MemoryLog, MemoryStore, origin
 
 from generals_runtime.objects import StoreUnavailable
-from generals_schemas.codec import batch_fields, fields_source
+from generals_schemas.batch_fields import batch_fields, fields_source
 from generals_writer import publisher as publisher_module
 from generals_writer.build import Built, LogRecord, Origin, build
 from generals_writer.claims import Claim, Cursor, Seal

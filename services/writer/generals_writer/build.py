@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from generals_client.positions import Deduplicator
-from generals_schemas.codec import batch_fields, fields_source
+from generals_schemas.batch_fields import batch_fields, fields_source
 from generals_schemas.errors import BadRecord
 from generals_writer.claims import Claim, Counts, Cursor, Planned
 from generals_writer.formats import Format, get_format

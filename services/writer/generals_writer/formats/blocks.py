@@ -12,48 +12,58 @@ from generals_writer.formats.configs import Config, Configs
 from generals_writer.formats.entries import Entry, Storable
 from generals_writer.formats.states import StateColumns, StateReader
 
-_OF_BATCH = (
-    "game_id", "player", "chunk", "policy", "policy_version", "width", "height", "wide", "encoding", "reward_name",
-    "config_version", "config", "time", "offset", "source_partition", "source_offset", "batch_index", "batch_count",
-)  # fmt: skip
-"""The columns in which all rows of a batch have one value."""
+_OF_FIELDS = {
+    "game_id": "game_id", "player": "player", "chunk": "chunk", "width": "width", "height": "height",
+    "encoding": "encoding", "reward_name": "reward", "config_version": "config_version",
+    "source_partition": "source_partition", "source_offset": "source_offset", "batch_index": "batch_index",
+    "batch_count": "batch_count",
+}  # fmt: skip
+"""The columns that have a field's value in all rows of a batch, and that field's name."""
 
 
 def to_block(entries: Sequence[Storable], configs: Configs) -> Block:
     """Columns of entries in archive order; configurations not yet in `configs` are added to it."""
     steps = np.array([entry.steps for entry in entries], np.int64)
-    total = int(steps.sum())
-    last = np.cumsum(steps) - 1
-    of_steps, states = _OfSteps(total), StateColumns(steps)
-    values, first_ticks, ends = [], [], []
-    for entry in entries:
-        batch = entry.batch
-        values.append(_of_batch(entry, batch, configs.index(batch)))
-        first_ticks.append(batch.first_tick)
-        ends.append(batch.end)
-        of_steps.add(batch)
-        states.add(batch)
+    batches = [entry.fields for entry in entries]
+    of_steps, states = _OfSteps(int(steps.sum())), StateColumns(steps)
+    for entry, fields in zip(entries, batches, strict=True):
+        arrays = entry.arrays
+        of_steps.add(arrays)
+        states.add(fields, arrays)
     columns: dict[str, ColumnData] = {
-        name: _repeated(BY_NAME[name], column, steps)
-        for name, column in zip(_OF_BATCH, zip(*values, strict=True), strict=True)
+        name: _repeated(BY_NAME[name], values, steps) for name, values in _of_batches(entries, batches, configs).items()
     }
-    since_start = np.arange(total) - np.repeat(last + 1 - steps, steps)
-    columns["tick"] = (np.repeat(np.array(first_ticks, np.int64), steps) + since_start).astype(np.int32)
+    return Block(of_steps.total, {**columns, **_of_place(batches, steps), **of_steps.columns(), **states.finish()})
+
+
+def _of_batches(
+    entries: Sequence[Storable], batches: Sequence[dict[str, Any]], configs: Configs
+) -> dict[str, list[Any]]:
+    """The columns in which all rows of a batch have one value: that of each batch."""
+    policies = [fields["policy"] for fields in batches]
+    return {
+        **{name: [fields[field] for fields in batches] for name, field in _OF_FIELDS.items()},
+        "policy": [policy.name for policy in policies],
+        "policy_version": [policy.version for policy in policies],
+        "wide": [fields["army_dtype"] == "u4" for fields in batches],
+        "config": [configs.index(fields) for fields in batches],
+        "time": [entry.timestamp_ms for entry in entries],
+        "offset": [entry.offset for entry in entries],
+    }
+
+
+def _of_place(batches: Sequence[dict[str, Any]], steps: NDArray[np.int64]) -> dict[str, ColumnData]:
+    """The columns that tell where in its batch a row stands: its tick, and whether the game ended with it."""
+    last = np.cumsum(steps) - 1
+    first_ticks = np.array([fields["first_tick"] for fields in batches], np.int64)
+    ticks = np.arange(steps.sum()) + np.repeat(first_ticks - (last + 1 - steps), steps)
+    columns: dict[str, ColumnData] = {"tick": ticks.astype(np.int32)}
+    ends = [fields["end"] for fields in batches]
     for name in ("terminated", "truncated"):
-        ended = np.zeros(total, np.bool_)
+        ended = np.zeros(len(ticks), np.bool_)
         ended[last] = [end == name for end in ends]
         columns[name] = ended
-    return Block(total, {**columns, **of_steps.columns(), **states.finish()})
-
-
-def _of_batch(entry: Storable, batch: ExperienceBatch, config: int) -> tuple[Any, ...]:
-    """The values of `_OF_BATCH`."""
-    source, policy = batch.source, batch.policy
-    return (
-        batch.game_id, batch.player, batch.chunk, policy.name, policy.version, batch.width, batch.height,
-        batch.armies.dtype.itemsize == 4, batch.encoding, batch.reward, batch.config_version, config,
-        entry.timestamp_ms, entry.offset, source.partition, source.offset, source.index, source.count,
-    )  # fmt: skip
+    return columns
 
 
 def _repeated(column: Column, values: Sequence[Any], steps: NDArray[np.int64]) -> NDArray[Any] | Text:
@@ -68,17 +78,20 @@ class _OfSteps:
     """The columns that have a number of each step: actions, rewards, log-probabilities."""
 
     def __init__(self, total: int) -> None:
+        self.total = total
         self._actions = np.empty(total, np.int32)
         self._rewards = np.empty(total, np.float32)
         self._log_probs = Masked(np.zeros(total, np.float32), np.zeros(total, np.bool_))
         self._filled = 0
 
-    def add(self, batch: ExperienceBatch) -> None:
-        rows = slice(self._filled, self._filled + batch.steps)
-        self._actions[rows] = batch.actions
-        self._rewards[rows] = batch.rewards
-        if batch.log_probs is not None:
-            self._log_probs.values[rows] = batch.log_probs
+    def add(self, arrays: dict[str, NDArray[Any]]) -> None:
+        actions = arrays["actions"]
+        rows = slice(self._filled, self._filled + len(actions))
+        self._actions[rows] = actions
+        self._rewards[rows] = arrays["rewards"]
+        log_probs = arrays.get("log_probs")
+        if log_probs is not None:
+            self._log_probs.values[rows] = log_probs
             self._log_probs.valid[rows] = True
         self._filled = rows.stop
 

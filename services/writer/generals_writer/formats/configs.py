@@ -3,9 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from typing import Any
-
-from generals_schemas.records import ExperienceBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +21,31 @@ class Config:
     source_topic_id: str
 
 
+_of_fields = itemgetter(
+    "encoding", "encoding_params", "reward", "reward_params", "planes", "scalars", "source_topic", "source_topic_id"
+)
+"""What a Config is made of, from the fields of a batch."""
+
+
 @dataclass(slots=True)
 class Configs:
     """The list of an object's configurations, in the order of first use."""
 
     entries: list[Config] = field(default_factory=list)
     _known: dict[str, int] = field(default_factory=dict)
+    _last: tuple[Any, ...] = ()
     _last_index: int = 0
 
-    def index(self, batch: ExperienceBatch) -> int:
-        """The index of a batch's configuration, added if it is new."""
-        config = Config(
-            encoding=batch.encoding,
-            encoding_params=batch.encoding_params,
-            reward=batch.reward,
-            reward_params=batch.reward_params,
-            planes=batch.planes,
-            scalars=batch.scalar_names,
-            source_topic=batch.source.topic,
-            source_topic_id=batch.source.topic_id,
-        )
-        if self.entries and config == self.entries[self._last_index]:
-            return self._last_index
-        key = json.dumps(asdict(config), sort_keys=True)
-        if key not in self._known:
-            self._known[key] = len(self.entries)
-            self.entries.append(config)
-        self._last_index = self._known[key]
+    def index(self, fields: dict[str, Any]) -> int:
+        """The index of the configuration of a batch, of which these are the fields; added if it is new."""
+        found = _of_fields(fields)
+        if found != self._last:
+            config = Config(*found)
+            key = json.dumps(asdict(config), sort_keys=True)
+            if key not in self._known:
+                self._known[key] = len(self.entries)
+                self.entries.append(config)
+            self._last, self._last_index = found, self._known[key]
         return self._last_index
 
     def to_json(self) -> list[dict[str, Any]]:

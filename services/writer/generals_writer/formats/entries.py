@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from generals_schemas.codec import unpack_batch
+from numpy.typing import NDArray
+
+from generals_schemas.batch_fields import arrays_of, fields_of, unpack_arrays
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch
 
@@ -14,7 +16,7 @@ BLOCK_BYTES = 48 * 1024 * 1024
 
 
 class Storable(Protocol):
-    """A batch to be stored, perhaps still compressed: `batch` may be costly and is asked for once."""
+    """A batch to be stored, perhaps still compressed."""
 
     @property
     def offset(self) -> int: ...
@@ -33,7 +35,14 @@ class Storable(Protocol):
         ...
 
     @property
-    def batch(self) -> ExperienceBatch: ...
+    def fields(self) -> dict[str, Any]:
+        """As `generals_schemas.batch_fields` gives them. May be costly: asked for once."""
+        ...
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """As `generals_schemas.batch_fields.unpack_arrays` gives them. Costly: asked for once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +65,14 @@ class Entry:
     def state_bytes(self) -> int:
         return self.batch.armies.nbytes + self.batch.bits.nbytes + self.batch.scalars.nbytes
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        return fields_of(self.batch)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return arrays_of(self.batch)
+
 
 class UnreadableEntry(Exception):
     """A record with a right checksum whose arrays cannot be unpacked: its producer wrote it so."""
@@ -67,12 +84,12 @@ class UnreadableEntry(Exception):
 
 
 class PackedEntry:
-    """As Entry, its arrays compressed until `batch` is asked for."""
+    """A batch as its record has it, its arrays compressed until they are asked for."""
 
-    __slots__ = ("_fields", "key", "offset", "state_bytes", "steps", "timestamp_ms")
+    __slots__ = ("fields", "key", "offset", "state_bytes", "steps", "timestamp_ms")
 
     def __init__(self, fields: dict[str, Any], offset: int, timestamp_ms: int) -> None:
-        self._fields = fields
+        self.fields = fields
         self.offset = offset
         self.timestamp_ms = timestamp_ms
         self.key: tuple[str, int, int] = (fields["game_id"], fields["player"], fields["chunk"])
@@ -83,10 +100,10 @@ class PackedEntry:
         self.state_bytes: int = (self.steps + 1) * state
 
     @property
-    def batch(self) -> ExperienceBatch:
-        """Raises UnreadableEntry if the arrays are not of the size that the fields say."""
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Raises UnreadableEntry if they are not of the size that the fields say."""
         try:
-            return unpack_batch(self._fields)
+            return unpack_arrays(self.fields)
         except BadRecord as error:
             raise UnreadableEntry(self.offset, error) from error
 

@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.records import Armies, ExperienceBatch
 from generals_writer.formats.columns import Block, Bytes, ColumnData
 
-Fill: TypeAlias = Callable[[NDArray[np.uint8], ExperienceBatch, slice], None]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+"""Of a batch, by their names in ExperienceBatch."""
+
+Fill: TypeAlias = Callable[[NDArray[np.uint8], Arrays, slice], None]
 """Write some of a batch's N + 1 states into `[rows, bytes]`."""
 
 
@@ -70,58 +72,55 @@ class StateColumns:
         self._steps = steps
         self._rows = {name: _Rows(int(steps.sum())) for name in _FILLS}
         self._tails = {name: _Rows(0) for name in _FILLS}
+        self._sizes: list[tuple[int, ...]] = []  # of each batch: bytes of a row in each of `_FILLS`, 0 for null
         self._stored: list[bool] = []  # of each batch: whether its last state is
-        self._before: ExperienceBatch | None = None
+        self._before: tuple[dict[str, Any], Arrays] | None = None
 
-    def add(self, batch: ExperienceBatch) -> None:
+    def add(self, fields: dict[str, Any], arrays: Arrays) -> None:
         """Append a batch's states, but for its last one, of which the next batch has to tell."""
         if self._before is not None:
-            self._end(self._before, repeated=_goes_on(self._before, batch))
-        self._before = batch
-        tiles = batch.width * batch.height
-        self._fill("armies", tiles, batch)
-        self._fill("armies_high", _high_bytes(batch.armies) * tiles, batch)
-        self._fill("planes", batch.bits.shape[1] * batch.bits.shape[2], batch)
-        self._fill("scalars", 4 * batch.scalars.shape[1], batch)
+            self._end(self._before[1], repeated=_goes_on(*self._before, fields, arrays))
+        self._before = fields, arrays
+        armies, bits, scalars = arrays["armies"], arrays["bits"], arrays["scalars"]
+        tiles = armies.shape[1]
+        self._sizes.append((tiles, _high_bytes(armies) * tiles, bits.shape[1] * bits.shape[2], 4 * scalars.shape[1]))
+        self._fill(self._rows, arrays, slice(0, fields["steps"]), fields["steps"])
 
     def finish(self) -> dict[str, ColumnData]:
         """The columns, after the last batch."""
         if self._before is not None:
-            self._end(self._before, repeated=False)
+            self._end(self._before[1], repeated=False)
         last = np.cumsum(self._steps) - 1
         columns: dict[str, ColumnData] = {}
-        for name, rows in self._rows.items():
-            lengths = np.repeat(rows.sizes, self._steps)
+        for (name, rows), sizes in zip(self._rows.items(), np.array(self._sizes).T, strict=True):
+            lengths = np.repeat(sizes, self._steps)
             columns[name] = rows.column(lengths, nullable=name in ("armies_high", "scalars"))
             tail_lengths = np.zeros(len(lengths), np.int64)
-            tail_lengths[last] = np.where(self._stored, rows.sizes, 0)
+            tail_lengths[last] = np.where(self._stored, sizes, 0)
             columns["next_" + name] = self._tails[name].column(tail_lengths, nullable=True)
         return columns
 
-    def _fill(self, name: str, size: int, batch: ExperienceBatch) -> None:
-        """The states before a batch's steps, `size` bytes each, 0 for null."""
-        self._rows[name].sizes.append(size)
-        if size:
-            _FILLS[name](self._rows[name].more(batch.steps, size), batch, slice(0, batch.steps))
-
-    def _end(self, batch: ExperienceBatch, *, repeated: bool) -> None:
+    def _end(self, arrays: Arrays, *, repeated: bool) -> None:
         """The state after a batch's last step, null where the next batch repeats it."""
         self._stored.append(not repeated)
-        for name, rows in self._rows.items():
-            if rows.sizes[-1] and not repeated:
-                row = self._tails[name].more(1, rows.sizes[-1])
-                _FILLS[name](row, batch, slice(batch.steps, batch.steps + 1))
+        if not repeated:
+            self._fill(self._tails, arrays, slice(-1, None), 1)
+
+    def _fill(self, columns: dict[str, "_Rows"], arrays: Arrays, which: slice, count: int) -> None:
+        """Append `count` of the last batch's states."""
+        for (name, fill), size in zip(_FILLS.items(), self._sizes[-1], strict=True):
+            if size:
+                fill(columns[name].more(count, size), arrays, which)
 
 
 class _Rows:
-    """The bytes of a column, batch by batch. sizes: of a row of each batch, 0 for null."""
+    """The bytes of a column, batch by batch."""
 
     def __init__(self, expected: int) -> None:
         """expected: how many rows there will be. Most often all are of one size, and then the room is exact."""
         self._expected = expected
         self._data = np.empty(0, np.uint8)
         self._filled = 0
-        self.sizes: list[int] = []
 
     def more(self, count: int, size: int) -> NDArray[np.uint8]:
         """The next rows: `[count, size]`, to be filled."""
@@ -138,23 +137,23 @@ class _Rows:
         return Bytes(self._data[: self._filled], _offsets(lengths), lengths > 0 if nullable else None)
 
 
-def _fill_low(rows: NDArray[np.uint8], batch: ExperienceBatch, which: slice) -> None:
-    np.copyto(rows, batch.armies[which], casting="unsafe")
+def _fill_low(rows: NDArray[np.uint8], arrays: Arrays, which: slice) -> None:
+    np.copyto(rows, arrays["armies"][which], casting="unsafe")
 
 
-def _fill_high(rows: NDArray[np.uint8], batch: ExperienceBatch, which: slice) -> None:
-    armies = batch.armies[which]
+def _fill_high(rows: NDArray[np.uint8], arrays: Arrays, which: slice) -> None:
+    armies = arrays["armies"][which]
     tiles = armies.shape[1]
     for byte in range(rows.shape[1] // tiles):
         np.copyto(rows[:, byte * tiles : (byte + 1) * tiles], armies >> (8 * (byte + 1)), casting="unsafe")
 
 
-def _fill_bits(rows: NDArray[np.uint8], batch: ExperienceBatch, which: slice) -> None:
-    rows[:] = batch.bits[which].reshape(len(rows), -1)
+def _fill_bits(rows: NDArray[np.uint8], arrays: Arrays, which: slice) -> None:
+    rows[:] = arrays["bits"][which].reshape(rows.shape)
 
 
-def _fill_scalars(rows: NDArray[np.uint8], batch: ExperienceBatch, which: slice) -> None:
-    rows[:] = np.ascontiguousarray(batch.scalars[which]).view(np.uint8)
+def _fill_scalars(rows: NDArray[np.uint8], arrays: Arrays, which: slice) -> None:
+    rows[:] = np.ascontiguousarray(arrays["scalars"][which]).view(np.uint8)
 
 
 _FILLS: dict[str, Fill] = {
@@ -165,22 +164,20 @@ _FILLS: dict[str, Fill] = {
 }
 
 
-def _high_bytes(armies: Armies) -> int:
+def _high_bytes(armies: NDArray[Any]) -> int:
     """How many bytes above the low one the largest army needs."""
     return max(0, (int(armies.max()).bit_length() + 7) // 8 - 1)
 
 
-def _goes_on(a: ExperienceBatch, b: ExperienceBatch) -> bool:
-    """Whether b begins with the very state that a ends with."""
+def _goes_on(fields: dict[str, Any], arrays: Arrays, next_fields: dict[str, Any], next_arrays: Arrays) -> bool:
+    """Whether the next batch begins with the very state that this one ends with."""
+    end = (fields["game_id"], fields["player"], fields["first_tick"] + fields["steps"], fields["army_dtype"])
+    begin = (next_fields["game_id"], next_fields["player"], next_fields["first_tick"], next_fields["army_dtype"])
     return (
-        a.game_id == b.game_id
-        and a.player == b.player
-        and a.first_tick + a.steps == b.first_tick
-        and a.armies.dtype == b.armies.dtype
-        and a.bits.shape[1:] == b.bits.shape[1:]
-        and a.armies[-1].tobytes() == b.armies[0].tobytes()
-        and a.bits[-1].tobytes() == b.bits[0].tobytes()
-        and a.scalars[-1].tobytes() == b.scalars[0].tobytes()
+        end == begin
+        and arrays["armies"][-1].tobytes() == next_arrays["armies"][0].tobytes()
+        and arrays["bits"][-1].tobytes() == next_arrays["bits"][0].tobytes()
+        and arrays["scalars"][-1].tobytes() == next_arrays["scalars"][0].tobytes()
     )
 
 
