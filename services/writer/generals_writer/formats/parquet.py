@@ -1,8 +1,9 @@
 """Parquet: the default. zstd, one row an experience, rows sorted by game, player and tick.
 
 Unusual: encodings are chosen column by column. Names are dictionary indices; of numbers that stay the same over a
-batch zstd makes next to nothing, in half the time of a dictionary; states are DELTA_LENGTH_BYTE_ARRAY, so that zstd
-sees board after board. Statistics are kept for the columns that people filter by and not for boards.
+batch zstd makes next to nothing, in half the time of a dictionary. Boards are PLAIN, in pages of version 2: each byte
+saved from copying tells here (DELTA_LENGTH_BYTE_ARRAY in pages of version 1 is smaller by 0.1 bytes a row and takes a
+fifth longer to write). Statistics are kept for the columns that people filter by and not for boards.
 """
 
 import io
@@ -42,7 +43,7 @@ _ENCODINGS = {
     "tick": "DELTA_BINARY_PACKED",
     "reward": "BYTE_STREAM_SPLIT",
     "log_prob": "BYTE_STREAM_SPLIT",
-    **{column.name: "DELTA_LENGTH_BYTE_ARRAY" for column in COLUMNS if column.kind == "bytes"},
+    **{column.name: "PLAIN" for column in COLUMNS if column.kind == "bytes"},
 }
 _DICTIONARY = [column.name for column in COLUMNS if column.kind == "text"]
 _STATISTICS = [column.name for column in COLUMNS if column.kind != "bytes"]
@@ -81,6 +82,7 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
         column_encoding=_ENCODINGS,
         write_statistics=_STATISTICS,
         data_page_size=PAGE_BYTES,
+        data_page_version="2.0",
         sorting_columns=pq.SortingColumn.from_ordering(SCHEMA, [("game_id", "ascending"), ("player", "ascending")]),
         write_page_checksum=True,
         store_schema=False,  # else every reader gets dictionary types, which few operations of pyarrow unify
