@@ -38,6 +38,8 @@ from generals_writer.formats.entries import Entry, Storable, archive_order, bloc
 COMPRESSION_LEVEL = 1
 METADATA_KEY = b"generals"
 PAGE_BYTES = 1024 * 1024
+ROWS_AT_ONCE = 4096
+"""What a column takes before it looks at its page's size. With pyarrow's 1,024 writing takes a tenth longer."""
 
 _ENCODINGS = {
     "tick": "DELTA_BINARY_PACKED",
@@ -83,6 +85,7 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
         write_statistics=_STATISTICS,
         data_page_size=PAGE_BYTES,
         data_page_version="2.0",
+        write_batch_size=ROWS_AT_ONCE,
         sorting_columns=pq.SortingColumn.from_ordering(SCHEMA, [("game_id", "ascending"), ("player", "ascending")]),
         write_page_checksum=True,
         store_schema=False,  # else every reader gets dictionary types, which few operations of pyarrow unify
