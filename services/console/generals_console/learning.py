@@ -1,8 +1,8 @@
 """`generals learn`: an agent learns from nothing through the whole pipeline, then plays its matches.
 
-Broker, engines, collector and trainer are the real services, as processes of their own. Four engines play at chosen
-rates, which makes the mix of opponents. The agent learns from all seats of all games: what heuristics do shows it what
-captures are worth long before it makes any.
+Broker, engines, collector and trainer are the real services, as processes of their own. Five engines play at chosen
+rates, which makes the mix of games. The agent learns from all seats of all games; what the strategist does it also
+imitates, and what comes of it, and of its own play, tells it where to do better.
 """
 
 import json
@@ -29,8 +29,15 @@ PARTITIONS = 2
 PROGRESS_S = 15.0
 LOOK_S = 0.5
 LEARNER, PAST = "generals_engine.trained:newest", "generals_engine.trained:past"
-OPPONENTS = {"expander": 0.3, "hunter": 0.2, "random": 0.25, "past": 0.25}
-"""Shares of the ticks played."""
+TEACHER = "strategist"
+GAMES = {
+    (LEARNER, "expander"): 0.2,
+    (LEARNER, "random"): 0.2,
+    (LEARNER, TEACHER): 0.2,
+    (LEARNER, PAST): 0.2,
+    (TEACHER, "expander"): 0.2,
+}
+"""Who plays whom, and their shares of the ticks played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,11 @@ def run_learn(options: LearnOptions, stop: StopFlag, say: Any) -> Path:
         children = stack.enter_context(Children(run_dir / "logs", {"GENERALS_CONFIG": str(config)}))
         children.start("collector", "generals_collector", {})
         children.start("trainer", "generals_trainer", {})
-        for number, (opponent, share) in enumerate(OPPONENTS.items()):
-            children.start(f"engine-{opponent}", "generals_engine", engine_variables(options, number, opponent, share))
+        engines = {f"engine-{number}": engine_variables(options, number) for number in range(len(GAMES))}
+        for name, variables in engines.items():
+            children.start(name, "generals_engine", variables)
         _watch(options, run_dir, children, stop, say)
-        children.stop(*(f"engine-{opponent}" for opponent in OPPONENTS), timeout_s=15.0)
+        children.stop(*engines, timeout_s=15.0)
         children.stop("trainer", "collector", timeout_s=30.0)
         newest = read_policies(kafka).newest(POLICY)
         if newest is None:
@@ -88,12 +96,12 @@ def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) ->
         "engine": {
             "width": options.size,
             "height": options.size,
-            "tick_limit": 400,
+            "tick_limit": 250,
             "chunk_ticks": 32,
             "memory": True,
             "split_percent": 0,
             "seed": options.seed,
-            "workers": len(OPPONENTS),
+            "workers": len(GAMES),
             "trained": {
                 "name": POLICY,
                 "explore_from": 0.5,
@@ -105,7 +113,7 @@ def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) ->
         },
         "collector": {
             "encoding": "memory",
-            # The clock stands still from tick 200 on: in longer games than these nothing is new to the network.
+            # The clock stands still from tick 200 on: in longer games than are trained on nothing is new to the network.
             "encoding_params": {"tick_scale": 200.0},
             "reward": "outcome+potential",
             "reward_params": {"potential.end": 0.5},
@@ -120,17 +128,22 @@ def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) ->
             "checkpoint_every_s": 60.0,
             "log_every_s": 5.0,
             "replay": {"capacity": 330_000, "alpha": 0.0, "n_step": 7, "gamma": 0.99, "warmup": 5_000},
-            "learner": {"steps": options.updates, "split_moves": False},
+            "learner": {
+                "steps": options.updates,
+                "split_moves": False,
+                "learning_rate": 1e-3,
+                "demonstrators": [TEACHER],
+            },
         },
     }
 
 
-def engine_variables(options: LearnOptions, number: int, opponent: str, share: float) -> dict[str, str]:
+def engine_variables(options: LearnOptions, number: int) -> dict[str, str]:
     """What this engine plays, beyond what all play."""
-    rival = PAST if opponent == "past" else opponent
+    policies, share = list(GAMES.items())[number]
     return {
         "GENERALS_ENGINE__WORKER": str(number),
-        "GENERALS_ENGINE__POLICIES": json.dumps([LEARNER, rival]),
+        "GENERALS_ENGINE__POLICIES": json.dumps(policies),
         "GENERALS_ENGINE__GAMES": str(max(8, round(128 * share))),
         "GENERALS_ENGINE__TICKS_PER_SECOND": str(round(options.ticks_per_second * share, 1)),
     }

@@ -88,10 +88,6 @@ class ReplayBuffers:
         """The TD errors of a sample."""
         self._buffers[sample.layout].update_priorities(sample.serials, errors)
 
-    def policy_names(self, sample: Sample) -> list[str]:
-        """Of the buffer that a sample came from; `sample.policies` are indices into it."""
-        return self._buffers[sample.layout].policy_names
-
     def snapshot(self) -> BuffersSnapshot:
         generator = json.dumps(self._generator.bit_generator.state)
         return BuffersSnapshot(tuple(buffer.snapshot() for buffer in self), self._sequence, generator)

@@ -86,7 +86,12 @@ def device_named(name: str) -> torch.device:
 
 
 class DoubleDQN:
-    """Masked double DQN: the online network chooses among the next state's legal actions, the target values them."""
+    """Masked double DQN: the online network chooses among the next state's legal actions, the target values them.
+
+    Steps of `demonstrators` are imitated too (a cross-entropy beside the TD loss, as in deep Q-learning from
+    demonstrations, Hester et al. 2018, but with likelihoods for its margin): the differences between actions are small
+    beside the noise of returns, and take long to learn from rewards alone.
+    """
 
     def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
         self.settings = settings
@@ -99,6 +104,7 @@ class DoubleDQN:
                 width=settings.network_width,
                 blocks=settings.network_blocks,
                 split_moves=settings.split_moves,
+                value_unit=settings.value_unit,
             )
         self.network: nn.Module = network.to(device)
         self.target = deepcopy(self.network).requires_grad_(False)
@@ -137,12 +143,24 @@ class DoubleDQN:
         batch = self._tensors_for(sample.layout).batch(sample, self._generator if self.settings.symmetries else None)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
             targets = self.targets(batch)
-            values = self.network(batch.planes).gather(1, batch.actions[:, None])[:, 0].float()
-        losses = functional.huber_loss(values, targets, reduction="none", delta=self.settings.huber_delta)
+            everything = self.network(batch.planes).float()
+        values = everything.gather(1, batch.actions[:, None])[:, 0]
+        unit = self.settings.value_unit
+        losses = functional.huber_loss(values / unit, targets / unit, reduction="none", delta=self.settings.huber_delta)
         loss = (batch.weights * losses).mean()
+        if self.settings.demonstrators:
+            loss = loss + self.settings.imitation_weight * self._imitation(sample, batch, everything)
         torch.autograd.backward([loss])
         values = values.detach()
         return (targets - values).cpu().numpy(), float(loss.detach()), float(values.mean())
+
+    def _imitation(self, sample: Sample, batch: LearnerBatch, values: Tensor) -> Tensor:
+        """Cross-entropy of the demonstrators' actions, 0 for steps of others; the mean over all. values: `[N, A]`."""
+        shown = torch.from_numpy(sample.made_by(self.settings.demonstrators)).to(self.device)
+        shown &= batch.mask.gather(1, batch.actions[:, None])[:, 0]  # splits, where these are not learnt, are not
+        temperature = self.settings.imitation_temperature * self.settings.value_unit
+        logits = (values[shown] / temperature).masked_fill(~batch.mask[shown], -torch.inf)
+        return functional.cross_entropy(logits, batch.actions[shown], reduction="sum") / len(values)
 
     def _all_gradients(self) -> list[Tensor]:
         """One of each parameter, zeros where there is none."""

@@ -66,8 +66,11 @@ class QNetwork(nn.Module):
         width: int = 32,
         blocks: int = 2,
         split_moves: bool = True,
+        value_unit: float = 1.0,
     ) -> None:
+        """value_unit: what a 1 of the last layers is worth; small ones let small differences be learnt."""
         super().__init__()
+        self.value_unit = value_unit
         self.split_moves = split_moves
         self.channels = len(encoding.channels)
         self.roles = roles(encoding, params or {})
@@ -93,7 +96,7 @@ class QNetwork(nn.Module):
         moves = self.moves(features)
         advantage = torch.cat([_flat(moves[:, :4]), _flat(moves[:, 4:]), self.passing(hidden)], dim=1)
         value: Tensor = self.value(hidden)
-        return value + advantage - self._baseline(planes, advantage)
+        return self.value_unit * (value + advantage - self._baseline(planes, advantage))
 
     def _baseline(self, planes: Tensor, advantage: Tensor) -> Tensor:
         """The advantage's mean over the legal actions. `[B, 1]`"""

@@ -393,6 +393,7 @@ class ReplayBuffer:
             policies=self._policy[rows],
             policy_versions=self._version[rows],
             log_probs=self._log_probs[rows],
+            policy_names=tuple(self.policy_names),
         )
 
     def _unpack(self, rows: NDArray[np.int64]) -> States:

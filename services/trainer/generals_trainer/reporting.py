@@ -51,8 +51,8 @@ class Report:
             _log.warning("batches are left out", reason=reason)
         self._left_out[reason] = self._left_out.get(reason, 0) + 1
 
-    def learnt(self, sample: Sample, learnt: Learnt, names: list[str], *, version: int, seconds: float) -> None:
-        """names: of the policies that `sample.policies` point to."""
+    def learnt(self, sample: Sample, learnt: Learnt, *, version: int, seconds: float) -> None:
+        """An update was made with this sample; `version` is the newest published."""
         error = float(np.abs(learnt.errors).mean())
         self._window.add(
             loss=learnt.loss,
@@ -63,8 +63,8 @@ class Report:
             step_seconds=seconds,
             n_step=float(sample.lengths.mean()),
         )
-        own = names.index(self._settings.policy) if self._settings.policy in names else -1
-        staleness = version - sample.policy_versions[sample.policies == own].astype(np.int64)
+        own = sample.made_by((self._settings.policy,))
+        staleness = version - sample.policy_versions[own].astype(np.int64)
         self._window.add_sampled(staleness, sample.ages)
         self._metrics.staleness.observe(staleness)
         self._metrics.steps.inc()

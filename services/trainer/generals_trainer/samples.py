@@ -5,6 +5,7 @@ ReplayError
 └── NotEnough        nothing can be sampled yet
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ class Sample:
     lengths: `[N]` i4, steps in each window.
     weights: `[N]` f4, importance weights, the largest 1.
     ages: `[N]` i8, rows inserted since.
-    policies: `[N]` u2, index into `ReplayBuffer.policy_names`.  policy_versions: `[N]` i4.
+    policies: `[N]` u2, index into `policy_names`.  policy_versions: `[N]` i4.
     log_probs: `[N]` f4, the behaviour policy's, NaN where the record had none.
     """
 
@@ -97,9 +98,14 @@ class Sample:
     policies: NDArray[np.uint16]
     policy_versions: NDArray[np.int32]
     log_probs: NDArray[np.float32]
+    policy_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.serials)
+
+    def made_by(self, names: Collection[str]) -> NDArray[np.bool_]:
+        """Which steps are of one of these policies. `[N]`"""
+        return np.array([name in names for name in self.policy_names], np.bool_)[self.policies]
 
 
 class Block(NamedTuple):

@@ -37,8 +37,18 @@ class LearnerSettings(SettingsGroup):
     final_rate: float = Field(default=0.2, ge=0, le=1, description="share of the learning rate at the end")
     flat_share: float = Field(default=0.375, ge=0, lt=1, description="of `steps`, before the rate falls")
     steps: int | None = Field(default=None, ge=1, description="updates that the rate's fall is spread over; none: flat")
-    adam_eps: float = Field(default=1e-5, gt=0)
-    huber_delta: float = Field(default=0.5, gt=0)
+    adam_eps: float = Field(default=1e-8, gt=0)
+    value_unit: float = Field(
+        default=0.1, gt=0, description="reward that the network's last layers and the loss take for 1"
+    )
+    huber_delta: float = Field(default=0.5, gt=0, description="in value units")
+    demonstrators: tuple[str, ...] = Field(
+        default=(), description="policies whose steps are also imitated: their actions are made the likeliest"
+    )
+    imitation_weight: float = Field(default=0.3, ge=0, description="of the imitation beside the TD loss")
+    imitation_temperature: float = Field(
+        default=0.2, gt=0, description="in value units; likelihoods are softmax(values / temperature)"
+    )
     gradient_clip: float = Field(default=5.0, gt=0)
     target_rate: float = Field(default=0.005, gt=0, le=1, description="how far the target follows each update")
     split_moves: bool = Field(default=True, description="moves of half an army are values to learn and choose from")

@@ -18,12 +18,13 @@ from generals_trainer.symmetries import Symmetries, symmetries
 class LearnerBatch:
     """What a learner needs of N samples.
 
-    planes, next_planes: `[N, C, H, W]` f4, channels-last.  next_mask: `[N, A]` bool.
+    planes, next_planes: `[N, C, H, W]` f4, channels-last.  mask, next_mask: `[N, A]` bool.
     actions: `[N]` i8.  returns, discounts, weights: `[N]` f4.
     """
 
     planes: Tensor
     next_planes: Tensor
+    mask: Tensor
     next_mask: Tensor
     actions: Tensor
     returns: Tensor
@@ -49,13 +50,11 @@ class Tensors:
         """generator: draws a symmetry for each sample; None leaves boards as they are."""
         turns = None if generator is None else generator.integers(0, len(self.symmetries), len(sample))
         actions = sample.actions if turns is None else self.symmetries.moved[turns, sample.actions]
-        mask = self.legal(sample.next_states)
-        if turns is not None:
-            mask = np.take_along_axis(mask, self.symmetries.actions[turns], axis=1)
         return LearnerBatch(
             planes=self.planes(sample.states, turns),
             next_planes=self.planes(sample.next_states, turns),
-            next_mask=torch.from_numpy(mask).to(self.device),
+            mask=self.mask(sample.states, turns),
+            next_mask=self.mask(sample.next_states, turns),
             actions=torch.from_numpy(actions.astype(np.int64)).to(self.device),
             returns=torch.from_numpy(sample.returns).to(self.device),
             discounts=torch.from_numpy(sample.discounts).to(self.device),
@@ -76,6 +75,13 @@ class Tensors:
             half = 4 * self.layout.tiles
             mask[:, half : 2 * half] = False
         return mask
+
+    def mask(self, states: States, turns: NDArray[np.int64] | None = None) -> Tensor:
+        """`[N, A]` bool."""
+        legal = self.legal(states)
+        if turns is not None:
+            legal = np.take_along_axis(legal, self.symmetries.actions[turns], axis=1)
+        return torch.from_numpy(legal).to(self.device)
 
     def planes(self, states: States, turns: NDArray[np.int64] | None = None) -> Tensor:
         """`[N, C, H, W]` f4."""

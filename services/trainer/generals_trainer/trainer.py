@@ -242,8 +242,7 @@ class Trainer:
         self.buffers.update_priorities(sample, learnt.errors)
         self.limiter.sampled += count
         self.steps += 1
-        names = self.buffers.policy_names(sample)
-        self.report.learnt(sample, learnt, names, version=self.version, seconds=time.perf_counter() - begun)
+        self.report.learnt(sample, learnt, version=self.version, seconds=time.perf_counter() - begun)
 
     def _housekeeping(self) -> None:
         if self._due("checkpoint", self.settings.checkpoint_every_s) and not self._writer.busy:

@@ -86,7 +86,9 @@ def test_the_gradient_is_that_of_the_weighted_huber_loss_alone(make_batch: Any) 
     twin = learner_for(sample, symmetries=False)
     batch = twin._tensors_for(sample.layout).batch(sample, None)
     values = twin.network(batch.planes)[torch.arange(16), batch.actions]
-    loss = (batch.weights * functional.huber_loss(values, twin.targets(batch), reduction="none", delta=0.5)).mean()
+    unit = twin.settings.value_unit
+    huber = functional.huber_loss(values / unit, twin.targets(batch) / unit, reduction="none", delta=0.5)
+    loss = (batch.weights * huber).mean()
     loss.backward()  # type: ignore[no-untyped-call]
     learnt = learner.learn(sample)
     assert learnt.loss == pytest.approx(loss.item(), rel=1e-6)
@@ -104,7 +106,7 @@ def test_it_overfits_a_toy(make_batch: Any) -> None:
     buffer.insert(replace(batch, rewards=np.sign(batch.rewards)))
     learner = DoubleDQN(buffer.layout, LearnerSettings(symmetries=False, learning_rate=2e-3), device=CPU, seed=0)
     losses = []
-    for _ in range(250):
+    for _ in range(400):
         sample = buffer.sample(32)
         learnt = learner.learn(sample)
         buffer.update_priorities(sample.serials, learnt.errors)
@@ -146,3 +148,24 @@ def test_a_learner_is_found_by_name_and_an_unknown_one_is_named() -> None:
     assert learner_named("generals_trainer.learner:DoubleDQN") is DoubleDQN
     with pytest.raises(ValueError, match="learner 'sarsa' is unknown"):
         learner_named("sarsa")
+
+
+def test_demonstrators_are_imitated_and_others_are_not(make_batch: Any) -> None:
+    batch = make_batch(width=4, height=4, steps=24, scalars=0, end="terminated")
+    sample = replace(sample_of(batch, 32), policy_names=("teacher", "other"))
+    sample = replace(sample, policies=np.arange(32, dtype=np.uint16) % 2)
+    plain = learner_for(sample, symmetries=False)
+    learner = learner_for(sample, symmetries=False, demonstrators=("teacher",), imitation_weight=2.0)
+    tensors = learner._tensors_for(sample.layout)
+    mask = tensors.legal(sample.states)
+    imitated = (sample.policies == 0) & mask[np.arange(32), sample.actions]
+    # Heads of zeros: all legal actions are equally likely at first.
+    expected = np.log(mask.sum(axis=1))[imitated].sum() / 32
+    assert expected > 0
+    assert learner.learn(sample).loss - plain.learn(sample).loss == pytest.approx(2.0 * expected, rel=1e-4)
+    for _ in range(300):
+        learner.learn(sample)
+    with torch.no_grad():
+        values = learner.network(tensors.planes(sample.states)).numpy()
+    chosen = np.where(mask, values, -np.inf).argmax(axis=1)
+    assert (chosen == sample.actions)[imitated].mean() > 0.8

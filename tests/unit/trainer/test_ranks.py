@@ -31,7 +31,7 @@ def part_of(sample: Sample, rows: slice) -> Sample:
         **{
             name: getattr(sample, name)[rows]
             for name in Sample.__slots__
-            if name not in ("layout", "states", "next_states")
+            if name not in ("layout", "states", "next_states", "policy_names")
         },
     )
 
