@@ -113,7 +113,7 @@ def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) ->
         },
         "collector": {
             "encoding": "memory",
-            # The clock stands still from tick 200 on: in longer games than are trained on nothing is new to the network.
+            # The clock stands still from tick 200 on: matches are longer than the games of training.
             "encoding_params": {"tick_scale": 200.0},
             "reward": "outcome+potential",
             "reward_params": {"potential.end": 0.5},
