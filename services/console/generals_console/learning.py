@@ -44,8 +44,8 @@ GAMES = {
 class LearnOptions:
     """What a person may choose."""
 
-    minutes: float = 22.0
-    updates: int = 12_000
+    minutes: float = 18.0
+    updates: int = 8_000
     size: int = 8
     seed: int = 0
     ticks_per_second: float = 1300.0

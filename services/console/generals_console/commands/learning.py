@@ -19,15 +19,15 @@ PLAYERS_HELP = "random, expander, …, latest, name[@version] as published, an .
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the top level."""
-    app.command(epilog="Example: generals learn --minutes 22")(learn)
+    app.command(epilog="Example: generals learn --seed 1")(learn)
     app.command(epilog="Example: generals evaluate --policy latest --opponent expander --games 400 --size 8")(evaluate)
     app.command(epilog="Example: generals tournament random expander latest --size 8")(tournament)
     app.command(epilog="Example: generals serve --policy dqn --port 8080")(serve)
 
 
 def learn(
-    minutes: Annotated[float, typer.Option(min=0.5, help="At most so long.")] = 22.0,
-    updates: Annotated[int, typer.Option(min=10, help="Of the learner, at most.")] = 12_000,
+    minutes: Annotated[float, typer.Option(min=0.5, help="At most so long.")] = 18.0,
+    updates: Annotated[int, typer.Option(min=10, help="Of the learner, at most.")] = 8_000,
     size: Annotated[int, typer.Option(min=5, max=32, help="Side of the board.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     games: Games = 400,
