@@ -34,7 +34,16 @@ SERVICES = {
     "writer": "generals_writer",
     "trainer": "generals_trainer",
     "engine": "generals_engine",
+    "player": "generals_engine",
 }
+"""The player is an engine whose games the trainer's newest published policy plays."""
+PLAYER = {
+    "GENERALS_ENGINE__POLICIES": '["generals_engine.trained:newest", "expander"]',
+    "GENERALS_ENGINE__WORKER": "1",
+    "GENERALS_ENGINE__GAMES": "8",
+    "GENERALS_ENGINE__TICKS_PER_SECOND": "100",
+}
+MAX_STALENESS = 20
 COLLECTOR_GROUP = "generals-collector"
 WRITER_GROUP = "generals-writer-local"
 PARTITIONS = 4
@@ -62,7 +71,7 @@ class DemoResult:
     """What happened. Counts are distinct experiences where not said otherwise.
 
     staleness_p99: policy versions between the learner's own experiences and the newest, when they were last sampled;
-    None where the learner has not played.
+    None where the learner has not played.  staleness_limit: own experiences further behind are not inserted.
     """
 
     games_finished: int
@@ -78,6 +87,7 @@ class DemoResult:
     samples_per_insert: float | None
     samples_per_insert_target: float | None
     staleness_p99: float | None
+    staleness_limit: int
     seconds: float
     archive_dir: str
     report: str
@@ -139,7 +149,8 @@ class _Demo:
         """Start all services and watch them for as long as was asked for. The readings, about one a second."""
         for name, module in SERVICES.items():
             self._view.say(f"starting the {name}")
-            self.children.start(name, module, {"GENERALS_OBSERVABILITY__METRICS_PORT": str(self._ports[name])})
+            own = PLAYER if name == "player" else {}
+            self.children.start(name, module, {"GENERALS_OBSERVABILITY__METRICS_PORT": str(self._ports[name]), **own})
         readings = [self.read()]
         watcher = GameWatcher(self._kafka, self._kafka.topics().transitions.name)
         try:
@@ -157,8 +168,8 @@ class _Demo:
 
     def drain(self) -> None:
         """Stop the engine, then wait until everything it emitted has come through every stage."""
-        self._view.say("play is over: stopping the engine, the others finish what is in the log")
-        self.children.stop("engine", timeout_s=30.0)
+        self._view.say("play is over: stopping the engines, the others finish what is in the log")
+        self.children.stop("engine", "player", timeout_s=30.0)
         deadline = time.monotonic() + DRAIN_WITHIN_S
         while not self._drained() and time.monotonic() < deadline:
             self.children.check()
@@ -207,6 +218,7 @@ def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, ar
         "observability": {"log_format": "json", "stop_within_s": 8.0},
         "engine": {
             "seed": options.seed,
+            "workers": 2,
             "games": options.games,
             "width": options.size,
             "height": options.size,
@@ -223,6 +235,8 @@ def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, ar
         "trainer": {
             "run_dir": str(run_dir / "trainer"),
             "samples_per_insert": 0.1,
+            "publish_every_s": 5.0,
+            "max_staleness": MAX_STALENESS,
             "checkpoint_every_s": 15.0,
             "log_every_s": 2.0,
         },
@@ -251,6 +265,7 @@ def _result(
         samples_per_insert=trainer.get("samples_per_insert"),
         samples_per_insert_target=trainer.get("samples_per_insert_target"),
         staleness_p99=trainer.get("staleness_p99"),
+        staleness_limit=MAX_STALENESS,
         seconds=round(readings[-1].at_s - readings[0].at_s, 1),
         archive_dir=str(archive),
         report=str(picture),

@@ -84,7 +84,9 @@ def _sampling(result: DemoResult) -> str:
     if result.samples_per_insert is None:
         return ""
     told = f", {result.samples_per_insert:.3f} samples an insertion ({result.samples_per_insert_target} asked for)"
-    return told if result.staleness_p99 is None else f"{told}, staleness p99 {result.staleness_p99:.0f} versions"
+    if result.staleness_p99 is None:
+        return told
+    return f"{told}, staleness p99 {result.staleness_p99:.0f} versions (at most {result.staleness_limit})"
 
 
 def _verdict(count: int) -> str:

@@ -30,13 +30,13 @@ class Reading:
 def read_stages(ports: Mapping[str, int]) -> Reading:
     """Scrape all services once; one that is not up yet counts nothing."""
     services = {name: scrape(port) for name, port in ports.items()}
-    engine, collector = services["engine"], services["collector"]
-    writer, trainer = services["writer"], services["trainer"]
+    engines = [services[name] for name in ("engine", "player")]
+    collector, writer, trainer = services["collector"], services["writer"], services["trainer"]
     return Reading(
         at_s=time.monotonic(),
-        ticks=int(engine.total("generals_ticks_total")),
-        games_running=int(engine.total("generals_games_running")),
-        games_finished=int(engine.total("generals_games_finished_total")),
+        ticks=sum(int(engine.total("generals_ticks_total")) for engine in engines),
+        games_running=sum(int(engine.total("generals_games_running")) for engine in engines),
+        games_finished=sum(int(engine.total("generals_games_finished_total")) for engine in engines),
         collected=int(collector.total("generals_experiences_total")),
         archived=int(writer.total("generals_archived_experiences_total")),
         inserted=int(trainer.total("generals_buffer_inserted_total")),

@@ -69,13 +69,7 @@ class ReplayBuffer:
         self._state_bytes = layout.tiles + len(layout.planes) * layout.bytes_per_plane
         self._states = _allocate((capacity, self._state_bytes), directory, str(layout))
         self._scalars = np.empty((capacity, len(layout.scalars)), np.float32)
-        self._actions = np.empty(capacity, np.int32)
-        self._rewards = np.empty(capacity, np.float32)
-        self._log_probs = np.empty(capacity, np.float32)
-        self._following = np.empty(capacity, np.int32)
-        self._flags = np.empty(capacity, np.uint8)
-        self._policy = np.empty(capacity, np.uint16)
-        self._version = np.empty(capacity, np.int32)
+        self._steps = np.empty(capacity, kernels.STEP)
         self._uses = np.zeros(capacity, np.uint16)
         self._extra_start = np.empty(capacity, np.int64)
         self._extra_count = np.zeros(capacity, np.uint16)
@@ -257,9 +251,9 @@ class ReplayBuffer:
         if fits < rows:
             self._write_piece(slice(0, rows - fits), slice(fits, rows), batch)
         last, tail = (first + batch.steps - 1) % self.capacity, (first + batch.steps) % self.capacity
-        self._flags[tail] = kernels.TAIL
+        self._steps["flags"][tail] = kernels.TAIL
         if batch.end == "terminated":
-            self._flags[last] = kernels.TERMINATED
+            self._steps["flags"][last] = kernels.TERMINATED
 
     def _write_piece(self, rows: slice, steps: slice, batch: ExperienceBatch) -> None:
         tiles = self.layout.tiles
@@ -267,18 +261,18 @@ class ReplayBuffer:
         self._states[rows, tiles:] = batch.bits[steps].reshape(steps.stop - steps.start, -1)
         if self.layout.scalars:
             self._scalars[rows] = batch.scalars[steps]
-        self._policy[rows] = self._policy_index(batch.policy.name)
-        self._version[rows] = batch.policy.version
+        self._steps["policy"][rows] = self._policy_index(batch.policy.name)
+        self._steps["version"][rows] = batch.policy.version
         self._uses[rows] = 0
-        self._flags[rows] = 0
+        self._steps["flags"][rows] = 0
         self._extra_count[rows] = 0
         self._extra_start[rows] = self._extras_head
-        self._following[rows] = np.arange(rows.start + 1, rows.stop + 1) % self.capacity
+        self._steps["following"][rows] = np.arange(rows.start + 1, rows.stop + 1) % self.capacity
         # The last row of all holds a state only.
         taken = slice(rows.start, rows.start + len(batch.actions[steps]))
-        self._actions[taken] = batch.actions[steps]
-        self._rewards[taken] = batch.rewards[steps]
-        self._log_probs[taken] = np.nan if batch.log_probs is None else batch.log_probs[steps]
+        self._steps["action"][taken] = batch.actions[steps]
+        self._steps["reward"][taken] = batch.rewards[steps]
+        self._steps["log_prob"][taken] = np.nan if batch.log_probs is None else batch.log_probs[steps]
 
     def _write_extras(self, first: int, batch: ExperienceBatch, large: NDArray[np.int64]) -> None:
         """Armies above 255: their tile and `army >> 8`, in the rows' order. large: flat indices into the armies."""
@@ -325,7 +319,7 @@ class ReplayBuffer:
             return ()
         waiting = tuple(serial for serial in chain.waiting if serial >= self._oldest)
         if (batch.chunk, batch.first_tick) == (chain.next_chunk, chain.next_tick):
-            self._following[chain.last % self.capacity] = first % self.capacity
+            self._steps["following"][chain.last % self.capacity] = first % self.capacity
             return waiting
         self.counters.broken += 1
         self._allow_all(waiting)
@@ -355,7 +349,7 @@ class ReplayBuffer:
         self._tree.fill(0, count - (stop - start), leaf)
 
     def _weights(self, rows: NDArray[np.int64], total: float, beta: float) -> NDArray[np.float32]:
-        chances = self._tree.leaves[rows].astype(np.float64) / total
+        chances = self._tree.leaves.take(rows).astype(np.float64) / total
         weights = (self.eligible * chances) ** -beta
         scaled: NDArray[np.float32] = (weights / weights.max()).astype(np.float32)
         return scaled
@@ -368,15 +362,14 @@ class ReplayBuffer:
             rows,
             self.n_step,
             self.gamma,
-            self._rewards,
-            self._flags,
-            self._following,
+            self._steps,
             returns,
             discounts,
             lengths,
             ends,
         )
         serials = self._oldest + (rows - self._oldest) % self.capacity
+        steps = self._steps.take(rows)
         both = self._unpack(np.concatenate((rows, ends)))
         states, next_states = both.part(slice(0, count)), both.part(slice(count, None))
         return Sample(
@@ -384,15 +377,15 @@ class ReplayBuffer:
             serials=serials,
             states=states,
             next_states=next_states,
-            actions=self._actions[rows],
+            actions=steps["action"].copy(),
             returns=returns,
             discounts=discounts,
             lengths=lengths,
             weights=weights,
             ages=self._head - 1 - serials,
-            policies=self._policy[rows],
-            policy_versions=self._version[rows],
-            log_probs=self._log_probs[rows],
+            policies=steps["policy"].copy(),
+            policy_versions=steps["version"].copy(),
+            log_probs=steps["log_prob"].copy(),
             policy_names=tuple(self.policy_names),
         )
 
@@ -401,11 +394,11 @@ class ReplayBuffer:
         # Rows are in range; "clip" spares numpy a copy made in case they were not.
         packed = np.take(self._states, rows, axis=0, mode="clip")
         armies: Armies = packed[:, :tiles].astype(np.uint16)
-        if self._extra_count[rows].any():
+        if self._extra_count.take(rows).any():
             armies = armies.astype(np.uint32)
             kernels.add_extras(armies, rows, self._extra_start, self._extra_count, self._extra_tile, self._extra_high)
         bits = np.ascontiguousarray(packed[:, tiles:]).reshape(len(rows), planes, -1)
-        return States(armies, bits, self._scalars[rows])
+        return States(armies, bits, self._scalars.take(rows, axis=0))
 
 
 def _above_a_byte(armies: Armies) -> NDArray[np.int64]:

@@ -14,14 +14,27 @@ TERMINATED = 2
 """The step ended the player's game: nothing is bootstrapped behind it."""
 
 
+STEP = np.dtype(
+    [
+        ("action", np.int32),
+        ("reward", np.float32),
+        ("log_prob", np.float32),
+        ("following", np.int32),
+        ("version", np.int32),
+        ("policy", np.uint16),
+        ("flags", np.uint8),
+    ],
+    align=True,
+)
+"""All of a step but its state, in one place: a sampled step is one cache line's wait, not seven."""
+
+
 @jit
 def walk(
     rows: NDArray[np.int64],
     steps: int,
     gamma: float,
-    rewards: NDArray[np.float32],
-    flags: NDArray[np.uint8],
-    following: NDArray[np.int32],
+    taken: NDArray[np.void],
     returns: NDArray[np.float32],
     discounts: NDArray[np.float32],
     lengths: NDArray[np.int32],
@@ -30,18 +43,18 @@ def walk(
     """Follow each row for up to `steps` steps: discounted return, discount of what follows, and the row it is in.
 
     A window stops early behind a terminated step (discount 0) and at a tail (truncated: bootstrap from there).
-    rows, returns, discounts, lengths, ends: `[N]`.
+    rows, returns, discounts, lengths, ends: `[N]`.  taken: all steps, a ring of STEP.
     """
     for i in range(len(rows)):
         row = rows[i]
         total = 0.0
         discount = 1.0
         length = 0
-        while length < steps and flags[row] & TAIL == 0:
-            total += discount * rewards[row]
+        while length < steps and taken[row].flags & TAIL == 0:
+            total += discount * taken[row].reward
             length += 1
-            ended = flags[row] & TERMINATED
-            row = following[row]
+            ended = taken[row].flags & TERMINATED
+            row = taken[row].following
             if ended:
                 discount = 0.0
                 break
