@@ -44,8 +44,8 @@ GAMES = {
 class LearnOptions:
     """What a person may choose."""
 
-    minutes: float = 18.0
-    updates: int = 8_000
+    minutes: float = 14.0
+    updates: int = 5_500
     size: int = 8
     seed: int = 0
     ticks_per_second: float = 1300.0
@@ -116,7 +116,7 @@ def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) ->
             # The clock stands still from tick 200 on: matches are longer than the games of training.
             "encoding_params": {"tick_scale": 200.0},
             "reward": "outcome+potential",
-            "reward_params": {"potential.end": 0.5},
+            "reward_params": {"potential.end": 0.5, "potential.cut": 0.0},
         },
         "trainer": {
             "run_dir": str(run_dir / "trainer"),
@@ -127,7 +127,14 @@ def configuration(options: LearnOptions, run_dir: Path, kafka: KafkaSettings) ->
             "publish_every_s": 11.0,
             "checkpoint_every_s": 60.0,
             "log_every_s": 5.0,
-            "replay": {"capacity": 330_000, "alpha": 0.0, "n_step": 7, "gamma": 0.99, "warmup": 5_000},
+            "replay": {
+                "capacity": 330_000,
+                "alpha": 0.0,
+                "n_step": 7,
+                "gamma": 0.99,
+                "bootstrap_truncated": False,  # a draw is a draw
+                "warmup": 5_000,
+            },
             "learner": {
                 "steps": options.updates,
                 "split_moves": False,

@@ -122,6 +122,7 @@ class ReplayBuffers:
                 capacity=self.settings.capacity,
                 n_step=self.settings.n_step,
                 gamma=self.settings.gamma,
+                bootstrap_truncated=self.settings.bootstrap_truncated,
                 alpha=self.settings.alpha,
                 seed=self._seed + len(self._buffers),
                 directory=self.settings.directory,

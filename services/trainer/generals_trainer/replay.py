@@ -3,8 +3,8 @@
 States are stored once: a row is a state with the step taken from it, its successor is a link. An n-step window follows
 the links, so it crosses chunk borders: the next chunk of the same (game, player) is tied to the last step of the one
 before. A step can be sampled once its window is complete, or once the game ended for the player. Windows stop behind a
-terminated step (discount 0) and at a truncated game's last state, from which they bootstrap; so do those of a chain
-whose next chunk was missed.
+terminated step (discount 0) and at a truncated game's last state, from which they bootstrap (unless a draw is to end
+there); so do those of a chain whose next chunk was missed.
 
 The oldest batches leave as wholes. Links lead only to newer rows, so what leaves never breaks what stays.
 
@@ -58,14 +58,19 @@ class ReplayBuffer:
         capacity: int,
         n_step: int = 1,
         gamma: float = 0.99,
+        bootstrap_truncated: bool = True,
         alpha: float = 0.6,
         seed: int = 0,
         large_armies_per_row: float = LARGE_ARMIES_PER_ROW,
         directory: Path | None = None,
     ) -> None:
-        """alpha: 0 samples uniformly.  directory: states lie in a memory-mapped file there instead of in memory."""
+        """bootstrap_truncated: whether a truncated game's last state is worth anything.
+
+        alpha: 0 samples uniformly.  directory: states lie in a memory-mapped file there instead of in memory.
+        """
         _check_arguments(capacity, n_step, gamma, alpha)
         self.layout, self.capacity, self.n_step, self.gamma, self.alpha = layout, capacity, n_step, gamma, alpha
+        self._final = ("terminated",) if bootstrap_truncated else ("terminated", "truncated")
         self._state_bytes = layout.tiles + len(layout.planes) * layout.bytes_per_plane
         self._states = _allocate((capacity, self._state_bytes), directory, str(layout))
         self._scalars = np.empty((capacity, len(layout.scalars)), np.float32)
@@ -252,7 +257,7 @@ class ReplayBuffer:
             self._write_piece(slice(0, rows - fits), slice(fits, rows), batch)
         last, tail = (first + batch.steps - 1) % self.capacity, (first + batch.steps) % self.capacity
         self._steps["flags"][tail] = kernels.TAIL
-        if batch.end == "terminated":
+        if batch.end in self._final:
             self._steps["flags"][last] = kernels.TERMINATED
 
     def _write_piece(self, rows: slice, steps: slice, batch: ExperienceBatch) -> None:

@@ -17,6 +17,9 @@ class ReplaySettings(SettingsGroup):
     board_sizes: int = Field(default=64, ge=1, description="buffers at most; batches of further sizes are left out")
     n_step: int = Field(default=7, ge=1, le=1000)
     gamma: float = Field(default=0.99, ge=0, le=1)
+    bootstrap_truncated: bool = Field(
+        default=True, description="a game cut off by its tick limit is worth what would have followed; false: nothing"
+    )
     alpha: float = Field(default=0.6, ge=0, le=1, description="how far priorities count; 0 samples uniformly")
     beta_start: float = Field(default=0.4, ge=0, le=1, description="importance weights at the beginning")
     beta_steps: int = Field(default=20_000, ge=1, description="updates until they correct fully")

@@ -13,7 +13,9 @@ def facts(seed: int, ticks: int = 40, players: int = 3) -> Facts:
     cities = rng.integers(0, 3, (2, ticks, players)).astype(float)
     end = np.zeros((ticks, players))
     end[-1] = (1, -1, 0)
-    return Facts(*totals, *cities, end)
+    cut = np.zeros((ticks, players))
+    cut[-1, 2] = 1
+    return Facts(*totals, *cities, end, cut)
 
 
 def test_every_name_is_a_reward_that_scores_every_tick_of_every_player(seed: int) -> None:
@@ -35,17 +37,18 @@ def test_the_end_gives_win_and_loss_and_nothing_else(seed: int) -> None:
 def test_a_potential_that_ends_at_zero_adds_the_same_to_every_course_of_an_episode(seed: int) -> None:
     reward = get_reward("potential")
     gamma = 0.97
-    shaped = [reward.evaluate(facts(s), reward.parameters({"gamma": gamma}))[:, :2] for s in (seed, seed + 1)]
+    parameters = reward.parameters({"gamma": gamma, "cut": 0.0})  # the third player's game is cut off
+    shaped = [reward.evaluate(facts(s), parameters) for s in (seed, seed + 1)]
     returns = [(gamma ** np.arange(40)[:, None] * scores).sum(axis=0) for scores in shaped]
     for s, found in zip((seed, seed + 1), returns, strict=True):
         at = facts(s)
         start = 0.5 * (at.land[0] / (at.land[0] + at.others_land[0]) - 0.5)
         start += 0.5 * (at.army[0] / (at.army[0] + at.others_army[0]) - 0.5)
-        np.testing.assert_allclose(found, -start[:2], atol=1e-12)
+        np.testing.assert_allclose(found, -start, atol=1e-12)
 
 
 def test_a_potential_of_nothing_on_the_board_is_zero() -> None:
-    nothing = Facts(*np.zeros((4, 3, 2)), *np.zeros((3, 2, 2)))
+    nothing = Facts(*np.zeros((4, 3, 2)), *np.zeros((4, 2, 2)))
     reward = get_reward("potential")
     assert not reward.evaluate(nothing, reward.parameters({})).any()
 

@@ -316,3 +316,13 @@ def test_an_experience_of_twenty_by_twenty_takes_less_than_eleven_hundred_bytes(
 def test_arguments_out_of_range_are_named(make_batch: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         buffer_for(make_batch(), **arguments)
+
+
+def test_a_truncated_game_is_worth_what_would_have_followed_or_nothing(make_batch: Any) -> None:
+    batch = make_batch(steps=4, end="truncated")
+    for bootstrap, last in ((True, 0.5), (False, 0.0)):
+        buffer = buffer_for(batch, n_step=2, gamma=0.5, alpha=0.0, bootstrap_truncated=bootstrap)
+        buffer.insert(batch)
+        sample = buffer.sample(60)
+        of = dict(zip(sample.serials.tolist(), sample.discounts.tolist(), strict=True))
+        assert of == {0: 0.25, 1: 0.25, 2: 0.25 if bootstrap else 0.0, 3: last}

@@ -20,6 +20,7 @@ class Facts(NamedTuple):
     land, others_land: `[T + 1, P]` tiles likewise.
     cities_won, cities_lost: `[T, P]` tiles that are cities after the tick and became, stopped being the player's in it.
     end: `[T, P]` 1 if the player's living team wins with the tick, -1 if the player dies in it, else 0.
+    cut: `[T, P]` 1 if the tick limit ends the game with the tick, else 0.
     """
 
     army: Numbers
@@ -29,6 +30,7 @@ class Facts(NamedTuple):
     cities_won: Numbers
     cities_lost: Numbers
     end: Numbers
+    cut: Numbers
 
 
 def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
@@ -36,13 +38,16 @@ def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
     _, boards, players = found.counts.shape
     sums = np.zeros((4, boards, players))
     changes = np.empty((3, boards - 1, players))
+    cut = np.zeros((boards - 1, players))
     winners = 0
-    if chunk.outcome is not None and not chunk.outcome.truncated:
+    if chunk.outcome is not None and chunk.outcome.truncated:
+        cut[-1] = 1.0
+    elif chunk.outcome is not None:
         winning = {chunk.teams[player] for player in chunk.outcome.winners}
         winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
     teams = _array(chunk.teams)
     _gather(found.counts, chunk.alive, teams, winners, sums, changes)
-    return Facts(*sums, *changes)
+    return Facts(*sums, *changes, cut)
 
 
 @lru_cache(maxsize=256)

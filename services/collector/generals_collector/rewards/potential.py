@@ -2,7 +2,8 @@
 
 With `end` 0, as by default, the potential vanishes where an episode ends, and adding this to any reward leaves the
 optimal policy as it is (for a learner with the same gamma). `end` 0.5 is the recipe that learnt fastest here: it adds
-what amounts to a larger reward for winning. A truncated game keeps its potential: a learner goes on from there.
+what amounts to a larger reward for winning. A truncated game keeps its potential, for a learner goes on from there;
+with `cut` 0 it vanishes there, for a learner that takes it for a draw.
 """
 
 import numpy as np
@@ -14,9 +15,10 @@ from generals_collector.rewards.facts import Facts, Numbers
 
 def score(facts: Facts, parameters: NDArray[np.float64]) -> Scores:
     """`[T, P]`."""
-    gamma, land, army, end = parameters
+    gamma, land, army, end, cut = parameters
     potential = land * _share(facts.land, facts.others_land) + army * _share(facts.army, facts.others_army)
-    after = np.where(facts.end != 0.0, end * facts.end, potential[1:])
+    kept = np.where(facts.cut != 0.0, cut * potential[1:], potential[1:])
+    after = np.where(facts.end != 0.0, end * facts.end, kept)
     shaped: Scores = gamma * after - potential[:-1]
     return shaped
 
@@ -28,4 +30,4 @@ def _share(own: Numbers, others: Numbers) -> Numbers:
     return share
 
 
-REWARD = Reward("potential", score, {"gamma": 0.99, "land": 0.5, "army": 0.5, "end": 0.0})
+REWARD = Reward("potential", score, {"gamma": 0.99, "land": 0.5, "army": 0.5, "end": 0.0, "cut": 1.0})
