@@ -47,7 +47,7 @@ def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
         winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
     teams = _array(chunk.teams)
     _gather(found.counts, chunk.alive, teams, winners, sums, changes)
-    return Facts(*sums, *changes, cut)
+    return Facts(*sums, *changes, cut=cut)
 
 
 @lru_cache(maxsize=256)
