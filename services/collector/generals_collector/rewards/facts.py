@@ -47,7 +47,9 @@ def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
         winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
     teams = _array(chunk.teams)
     _gather(found.counts, chunk.alive, teams, winners, sums, changes)
-    return Facts(*sums, *changes, cut=cut)
+    army, others_army, land, others_land = sums
+    won, lost, end = changes
+    return Facts(army, others_army, land, others_land, won, lost, end, cut)
 
 
 @lru_cache(maxsize=256)
