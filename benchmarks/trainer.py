@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 from real_play import play
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the JSON lines
     batches = _unbroken(list(itertools.islice(play(side=SIDE), RECORDS)))
     rates: dict[str, list[float]] = {"kafka": [], "memory": []}
     with ExitStack() as stack:

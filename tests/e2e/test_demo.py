@@ -78,6 +78,7 @@ def test_the_demo_says_that_everything_arrived_once(result: dict[str, Any], run_
     assert (result["lost"], result["duplicates"], result["rejected"]) == (0, 0, 0)
     assert result["games_finished"] > 10
     assert result["trainer_steps"] > 0
+    assert 0 <= result["staleness_p99"] <= result["staleness_limit"]
     assert 0 < result["samples_per_insert"] <= result["samples_per_insert_target"]
     assert processes_of(run_dir) == []
 

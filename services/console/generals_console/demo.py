@@ -6,7 +6,7 @@ that a deployment runs, as processes of their own.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import yaml
 
 from generals_console.archive_rows import archived_rows
 from generals_console.audit import AuditReport, audit
-from generals_console.learning import read_status
+from generals_console.learning import read_history
 from generals_console.live import View
 from generals_console.processes import Children
 from generals_console.report import write_report
@@ -70,8 +70,8 @@ class DemoOptions:
 class DemoResult:
     """What happened. Counts are distinct experiences where not said otherwise.
 
-    staleness_p99: policy versions between the learner's own experiences and the newest, when they were last sampled;
-    None where the learner has not played.  staleness_limit: own experiences further behind are not inserted.
+    staleness_p99: policy versions between the learner's own experiences and the newest when they were sampled, the
+    largest 99th percentile reported; None if none was sampled.  staleness_limit: those further behind are not inserted.
     """
 
     games_finished: int
@@ -130,7 +130,7 @@ def run_demo(options: DemoOptions, kafka: KafkaSettings | None, view: View, stop
             archive=lambda: archived_rows(demo.archive, kafka.topics().experiences.name),
         )
         picture = write_report(run_dir, kafka, [*readings, last], report)
-    return _result(report, last, demo.archive, picture, readings, read_status(run_dir / "trainer"))
+    return _result(report, last, demo.archive, picture, readings, read_history(run_dir / "trainer"))
 
 
 class _Demo:
@@ -249,8 +249,9 @@ def _result(
     archive: Path,
     picture: Path,
     readings: list[Reading],
-    trainer: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
 ) -> DemoResult:
+    trainer = history[-1] if history else {}
     return DemoResult(
         games_finished=report.games_finished,
         unfinished_games=report.unfinished_games,
@@ -264,7 +265,7 @@ def _result(
         trainer_steps=trainer.get("trainer_steps", last.trainer_steps),
         samples_per_insert=trainer.get("samples_per_insert"),
         samples_per_insert_target=trainer.get("samples_per_insert_target"),
-        staleness_p99=trainer.get("staleness_p99"),
+        staleness_p99=max((row["staleness_p99"] for row in history if "staleness_p99" in row), default=None),
         staleness_limit=MAX_STALENESS,
         seconds=round(readings[-1].at_s - readings[0].at_s, 1),
         archive_dir=str(archive),

@@ -179,6 +179,15 @@ def read_status(trainer_dir: Path) -> dict[str, Any]:
     return found
 
 
+def read_history(trainer_dir: Path) -> list[dict[str, Any]]:
+    """All of the trainer's reports; none before the first."""
+    try:
+        text = (trainer_dir / "history.jsonl").read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def progress_line(minutes: float, status: dict[str, Any]) -> str:
     """One line for a person."""
     if not status:

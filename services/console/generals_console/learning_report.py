@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from generals_console.learning import read_history
+
 CURVES = (
     ("mean_return", "return of the last 500 games", "#2563eb"),
     ("loss", "loss", "#7c3aed"),
@@ -24,7 +26,7 @@ def write_learning_report(run_dir: Path, matches: Mapping[str, Mapping[str, Any]
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    history = [json.loads(line) for line in (run_dir / "trainer" / "history.jsonl").read_text().splitlines()]
+    history = read_history(run_dir / "trainer")
     figure, axes = pyplot.subplots(3, 3, figsize=(13, 9), constrained_layout=True)
     for axis, (name, title, colour) in zip(axes.flat, CURVES, strict=False):
         points = [(row["trainer_steps"], row[name]) for row in history if row.get(name) is not None]

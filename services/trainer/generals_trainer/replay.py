@@ -354,9 +354,10 @@ class ReplayBuffer:
         self._tree.fill(0, count - (stop - start), leaf)
 
     def _weights(self, rows: NDArray[np.int64], total: float, beta: float) -> NDArray[np.float32]:
-        chances = self._tree.leaves.take(rows).astype(np.float64) / total
-        weights = (self.eligible * chances) ** -beta
-        scaled: NDArray[np.float32] = (weights / weights.max()).astype(np.float32)
+        # In float32 numpy has vectors for logarithm and exponential, for powers in float64 it has none.
+        shares = self._tree.leaves.take(rows) * np.float32(self.eligible / total)
+        weights = np.exp(np.float32(-beta) * np.log(shares))
+        scaled: NDArray[np.float32] = weights / weights.max()
         return scaled
 
     def _read(self, rows: NDArray[np.int64], weights: NDArray[np.float32]) -> Sample:
