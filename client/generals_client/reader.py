@@ -86,6 +86,8 @@ class RecordReader:
     on_revoke: called within `poll` and `close` for each partition that is taken away, with the position behind what was
         polled; returns the one to go on from should the partition come back.
     with_headers: hand on the records' headers, too.
+    share: (which, of how many): read every partition whose number modulo `how many` is `which`, of those there are now,
+        without joining the group, so that nothing moves while somebody reads. The group keeps the committed positions.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class RecordReader:
         client_config: Mapping[str, Any] | None = None,
         on_revoke: Callable[[Position], Position] | None = None,
         with_headers: bool = False,
+        share: tuple[int, int] | None = None,
     ) -> None:
         self.topic = topic
         self.follow = follow
@@ -131,10 +134,15 @@ class RecordReader:
         try:
             self._log = BrokerLog(self._consumer, topic, start)
             check_partitions(self._given, self._log.partitions, topic)
+            if share is not None:
+                which, of = share
+                self._take_over([n for n in sorted(self._log.partitions) if n % of == which])
         except BaseException:
             self._consumer.close()
             raise
-        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        if share is None:
+            told = {"on_assign": self._on_assign, "on_revoke": self._on_revoke, "on_lost": self._on_revoke}
+            self._consumer.subscribe([topic], **told)
 
     def poll(self, timeout_s: float, max_records: int = FETCH_RECORDS) -> list[Delivered]:
         """New records, repeats dropped, in order within each partition; rejected markers included. May be empty.
@@ -263,28 +271,32 @@ class RecordReader:
         ahead = {offset: steps for offset, steps in state.handed.items() if offset >= state.next_offset}
         return Position(self.topic, number, state.next_offset, state.dedup.mark, state.dedup.source_id, ahead)
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, _: Consumer, assigned: list[TopicPartition]) -> None:
         try:
-            self._take_over(consumer, [partition.partition for partition in assigned])
+            self._take_over([partition.partition for partition in assigned])
         except StreamError as error:  # an exception cannot leave the callback whole: `poll` raises it
             self._failure = error
-        except KafkaException as error:
-            self._failure = StreamError(f"partitions of {self.topic} could not be taken over: {error}")
 
-    def _take_over(self, consumer: Consumer, numbers: list[int]) -> None:
-        """Begin where each partition was left here, was said to begin, was committed by the group, or begins."""
+    def _take_over(self, numbers: list[int]) -> None:
+        try:
+            self._partitions.update(self._where_to_begin(numbers))
+            places = [TopicPartition(self.topic, n, self._partitions[n].next_offset) for n in numbers]
+            self._consumer.assign(places)
+        except KafkaException as error:
+            raise StreamError(f"partitions of {self.topic} could not be taken over: {error}") from error
+        self._given_up.clear()
+        self._settled = True
+
+    def _where_to_begin(self, numbers: list[int]) -> dict[int, _Partition]:
+        """Where each was left here, was said to begin, was committed by the group, or begins."""
         committed = self._log.committed(numbers)
         fresh = [n for n in numbers if n not in self._left and n not in self._given]
         begins = self._log.begins([n for n in fresh if self._log.start_wins or n not in committed])
-        targets = []
+        found = {}
         for number in numbers:
-            position = self._begins(number, committed.get(number), begins.get(number))
-            position, high = self._log.within(position)
-            self._partitions[number] = _Partition(position, None if self.follow else high)
-            targets.append(TopicPartition(self.topic, number, position.offset))
-        consumer.assign(targets)
-        self._given_up.clear()
-        self._settled = True
+            position, high = self._log.within(self._begins(number, committed.get(number), begins.get(number)))
+            found[number] = _Partition(position, None if self.follow else high)
+        return found
 
     def _begins(self, number: int, committed: Position | None, begin: int | None) -> Position:
         left = self._left.pop(number, None)

@@ -88,12 +88,9 @@ def checkpoint_facts(path: Path) -> dict[str, Any]:
     Raises:
         OperatorError: it is not there or damaged.
     """
-    from generals_trainer.checkpoint import CheckpointError, load
+    from generals_trainer.checkpoint import load
 
-    try:
-        saved = load(path.parent, path.name)
-    except CheckpointError as error:
-        raise OperatorError(str(error)) from error
+    saved = load(path.parent, path.name)
     if saved is None:
         raise OperatorError(f"there is no checkpoint {path}")
     weights = saved.learner.get("online", {})

@@ -1,6 +1,6 @@
 """`python -m generals_trainer`: settings → logging → metrics → health → loop.
 
-Under torchrun with several ranks each process is one of them:
+Under torchrun each process is a rank of one job:
 
     torchrun --nproc-per-node=2 -m generals_trainer
 """

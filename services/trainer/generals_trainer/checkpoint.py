@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from generals_client.positions import Position
+from generals_runtime.errors import OperatorError
 from generals_trainer.buffers import BuffersSnapshot
 from generals_trainer.samples import Layout, Snapshot
 
@@ -25,7 +26,7 @@ VERSION = 1
 NAME = "checkpoint.pt"
 
 
-class CheckpointError(Exception):
+class CheckpointError(OperatorError):
     """A checkpoint that cannot be used; the message says which and why."""
 
 

@@ -1,8 +1,11 @@
-"""The trainer as one of several ranks: partitions are shared by Kafka, gradients averaged, everything else in step.
+"""The trainer as one of several ranks: partitions are shared, gradients averaged, everything else is in step.
 
-Each rank has its own consumer, buffers and samples. Before every update the ranks agree, in one all-reduce, on what has
-been inserted, who has data, and whether to stop or to save; so no rank waits for one that went another way, and a rank
-without data takes part without a batch. The samples-per-insert ratio is kept for the job as a whole.
+Each rank has its own consumer, buffers and samples. torchrun says who belongs to the job, so partitions are dealt out
+by rank: none moves while the job lives, and what one rank has inserted no other inserts again (ADR 0012).
+
+Before every update the ranks agree, in one all-reduce, on what has been inserted, who has data, and whether to stop or
+to save; so no rank waits for one that went another way, and a rank without data takes part without a batch. The
+samples-per-insert ratio is kept for the job as a whole.
 
 A checkpoint is rank 0's file, which holds weights and totals, and beside it one file a further rank with its positions
 and buffers. The rank-0 file is replaced last: what it names is there. A job of another size may go on from it.
@@ -42,7 +45,7 @@ class DistributedTrainer(Trainer):
         own = settings.run_dir if self.ranks.rank == 0 else settings.run_dir / f"rank{self.ranks.rank}"
         super().__init__(settings.model_copy(update={"run_dir": own}), on_sample=on_sample)
         self.buffers = ReplayBuffers(settings.replay, seed=settings.seed + 1000 * self.ranks.rank)
-        self._member = f"{settings.group}-{self.ranks.rank}"
+        self._share = (self.ranks.rank, self.ranks.world)
         self._agreed = 0
         self._in_step = True
 

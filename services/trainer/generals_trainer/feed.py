@@ -35,8 +35,9 @@ class Feed:
         read_ahead: int,
         client_config: Mapping[str, Any],
         with_headers: bool = False,
+        share: tuple[int, int] | None = None,
     ) -> None:
-        """read_ahead: steps read and not yet taken, at most (but always one fetch).
+        """read_ahead: steps read and not yet taken, at most (but always one fetch). `share` as `RecordReader` has it.
 
         Raises:
             FeedFailed: there is no such topic, or the broker does not answer.
@@ -50,6 +51,7 @@ class Feed:
                 follow=True,
                 client_config=client_config,
                 with_headers=with_headers,
+                share=share,
             )
         except StreamError as error:
             raise FeedFailed(str(error)) from error

@@ -58,5 +58,5 @@ class Ranks:
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether torchrun started this process: as one of several, or as the one that remains of them."""
+    return "WORLD_SIZE" in os.environ

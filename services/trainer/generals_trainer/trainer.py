@@ -21,7 +21,7 @@ from generals_runtime.service import Finished
 from generals_schemas.records import ExperienceBatch
 from generals_trainer import checkpoint
 from generals_trainer.buffers import ReplayBuffers
-from generals_trainer.checkpoint import Checkpoint
+from generals_trainer.checkpoint import Checkpoint, CheckpointError
 from generals_trainer.feed import Feed
 from generals_trainer.learner import Learner, device_named, learner_named
 from generals_trainer.limiter import SamplesPerInsert
@@ -58,7 +58,7 @@ class Trainer:
         self._publisher: Publisher | None = None
         self._export: OnnxExport | None = None
         self._tracing = tracing.default()
-        self._member = f"{settings.group}-0"
+        self._share: tuple[int, int] | None = None
         self._writer = checkpoint.Writer(settings.run_dir)
         self.version = 0
         self._idle = True
@@ -143,7 +143,7 @@ class Trainer:
         config = {key: value for key, value in kafka.client_config().items() if key != "bootstrap.servers"}
         # A successor under the same name takes the partitions over at once, without waiting for the dead to time out.
         # With the topic: Kafka would give a member that comes back for another topic the partitions of before.
-        config |= {"group.instance.id": f"{self._member}-{self._topic}", "session.timeout.ms": 10_000}
+        config |= {"group.instance.id": f"{self.settings.group}-{self._topic}", "session.timeout.ms": 10_000}
         return Feed(
             bootstrap_servers=kafka.bootstrap_servers,
             group=self.settings.group,
@@ -152,6 +152,7 @@ class Trainer:
             read_ahead=self.settings.read_ahead,
             client_config=config,
             with_headers=self._tracing is not None,
+            share=self._share,
         )
 
     def _learning_is_due(self) -> bool:
@@ -291,7 +292,13 @@ class Trainer:
             self._feed.commit(list(saved.positions))
 
     def _load(self) -> Checkpoint | None:
-        return checkpoint.load(self.settings.run_dir)
+        saved = checkpoint.load(self.settings.run_dir)
+        if saved is not None and "world" in saved.progress:
+            raise CheckpointError(
+                f"the checkpoint in {self.settings.run_dir} is of a job of ranks, of which this process would see a"
+                " part; go on from it with: torchrun --nproc-per-node=1 -m generals_trainer"
+            )
+        return saved
 
     def _restore(self, saved: Checkpoint) -> None:
         self._make_learner(saved.layout).restore(saved.learner)

@@ -9,6 +9,7 @@ from experience_keys import Keys, expected, keys, two_partitions
 from synthetic_play import play
 
 from generals_client import Position
+from generals_client.reader import RecordReader
 from generals_schemas.codec import encode_batch
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch
@@ -140,3 +141,27 @@ def test_an_unreadable_record_is_named_and_positions_stand_before_it(rng: Any, p
     with stream("second", start=[behind]) as reader:
         assert keys(reader) == expected(good[3:])
         assert reader.stats.lost_chunks == 1, "half of a chunk"
+
+
+def test_shares_read_each_partition_once_and_keep_the_groups_positions(
+    kafka: str, topics_for_test: Any, rng: Any, produce: Any
+) -> None:
+    records = two_partitions(rng)
+    produce(records)
+    topic = topics_for_test.experiences
+
+    def share(which: int, of: int) -> RecordReader:
+        return RecordReader(bootstrap_servers=kafka, group="shares", topic=topic, share=(which, of))
+
+    found = []
+    with share(0, 2) as first, share(1, 2) as second:
+        assert (first.assignment, second.assignment) == ((0,), (1,))
+        for reader in (first, second):
+            while not reader.at_end:
+                found += [delivered.batch for delivered in reader.poll(1.0)]
+            assert reader.commit()
+    assert Counter(expected(found)) == Counter(expected(records))
+    with share(0, 1) as successor:
+        assert successor.assignment == (0, 1)
+        assert successor.at_end, "it goes on where the shares had come to"
+        assert [position.mark for position in successor.positions()] != [None, None]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from generals_runtime.kafka import OrderedProducer
@@ -71,9 +72,17 @@ def agents(count: int, config: Path, log: Path) -> Iterator[list[subprocess.Pope
         yield started
     finally:
         for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            lose(process)
+
+
+def lose(agent: subprocess.Popen[bytes]) -> None:
+    """Kill an agent and its rank at once, as a lost machine would; a rank has a session of its own and outlives it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        ranks = psutil.Process(agent.pid).children(recursive=True)
+        for process in (*ranks, agent):
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(ranks, timeout=10)
+    agent.wait()
 
 
 def listens(port: int) -> bool:
@@ -129,8 +138,7 @@ def test_the_job_goes_on_with_the_rank_that_remains(
         assert saved is not None
         assert saved.progress["world"] == 2
         assert steps > 0
-        os.killpg(running[1].pid, signal.SIGKILL)
-        running[1].wait()
+        lose(running[1])
         second = produce(kafka_settings, topics_for_test.experiences, small_batch, range(200, 300))
         wait_for(
             lambda: status_of(run_dir).get("experiences_inserted") == first + second

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,19 @@ def test_a_log_that_lost_its_past_leaves_the_weights_and_an_empty_buffer(
     again.start()
     again.stop()
     assert (again.steps, again.limiter.inserted, again.buffers.eligible) == (steps, total, 0)
+
+
+def test_a_part_of_a_job_of_ranks_is_not_gone_on_from(
+    kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    total = produce(kafka_settings, topics_for_test.experiences, range(4), seed=seed, partitions=2)
+    settings = make_settings(kafka_settings, topics_for_test.prefix, tmp_path)
+    trainer = Trainer(settings)
+    trainer.start()
+    run_until(trainer, lambda: trainer.limiter.inserted >= total)
+    trainer.stop()
+    saved = checkpoint.load(settings.run_dir)
+    assert saved is not None
+    checkpoint.save(replace(saved, progress={**saved.progress, "world": 2}), settings.run_dir)
+    with pytest.raises(checkpoint.CheckpointError, match="torchrun --nproc-per-node=1 -m generals_trainer"):
+        Trainer(settings).start()

@@ -99,10 +99,10 @@ def test_gradients_of_two_ranks_are_those_of_one_big_batch(make_batch: Any, tmp_
         np.testing.assert_allclose(first[name].numpy(), weight.numpy(), atol=2e-5, err_msg=name)
 
 
-def test_one_process_is_not_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_of_its_own_is_no_rank_the_last_of_several_is(monkeypatch: pytest.MonkeyPatch) -> None:
     from generals_trainer.ranks import under_torchrun
 
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert not under_torchrun()
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "1")
     assert under_torchrun()
