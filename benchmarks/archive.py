@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiences", type=int, default=400_000)
     parser.add_argument("--peers", default="pyarrow,minari")
-    parser.add_argument("--rounds", type=int, default=3, help="ours and pyarrow in turn; the best of each counts")
+    parser.add_argument("--rounds", type=int, default=5, help="ours and pyarrow in turn; the best of each counts")
     options = parser.parse_args()
     batches = real_batches(options.experiences)
     records = [LogRecord(n, 1_750_000_000_000 + n, encode_batch(batch)) for n, batch in enumerate(batches)]

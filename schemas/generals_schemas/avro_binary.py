@@ -68,6 +68,20 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
     return (value >> 1) ^ -(value & 1), at + 1
 
 
+def read_longs(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """The `count` numbers that stand one after another from `at` on, and where the last ends. Raises as `read_long`."""
+    values = []
+    for _ in range(count):
+        byte = data[at]
+        if byte < 0x80:  # most are below 64: a call for each would take longer than to read it
+            values.append((byte >> 1) ^ -(byte & 1))
+            at += 1
+        else:
+            value, at = read_long(data, at)
+            values.append(value)
+    return values, at
+
+
 def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
     """The bytes that stand at `at` behind their length, and where they end. Raises as `read_long`."""
     count, start = read_long(data, at)

@@ -6,7 +6,6 @@ saved from copying tells here (DELTA_LENGTH_BYTE_ARRAY in pages of version 1 is 
 fifth longer to write). Statistics are kept for the columns that people filter by and not for boards.
 """
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +72,7 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
     The same entries and metadata give the same bytes for the same version of pyarrow.
     """
     configs = Configs()
-    out = io.BytesIO()
+    out = pa.BufferOutputStream()  # Python's would ask for the GIL with each page, while the next block is made
     writer = pq.ParquetWriter(
         out,
         SCHEMA,
@@ -95,7 +94,8 @@ def write(entries: Sequence[Storable], metadata: dict[str, Any]) -> bytes:
             writer.write_table(to_table(block), row_group_size=2**31)
         whole = {**metadata, "configs": configs.to_json(), "columns": _MEANINGS}
         writer.add_key_value_metadata({METADATA_KEY.decode(): json.dumps(whole, sort_keys=True)})
-    return out.getvalue()
+    data: bytes = out.getvalue().to_pybytes()
+    return data
 
 
 def read(data: bytes) -> Iterator[Entry]:
