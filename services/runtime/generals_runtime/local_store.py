@@ -135,7 +135,10 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:  # though what is above it is there: so says /proc
+        raise StoreRefused(f"cannot make the folder {folder}: its file system has none made there") from None
     _sync_folder(folder.parent)
 
 

@@ -48,6 +48,11 @@ def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
         store.put("a/b", b"")
 
 
+def test_a_place_where_no_folder_can_be_made_is_refused_and_named() -> None:
+    with pytest.raises(StoreRefused, match="cannot make the folder /proc/archive"):
+        LocalStore(Path("/proc/archive")).put("claim", b"")
+
+
 def test_what_a_crash_left_is_not_listed_and_is_swept_when_old(tmp_path: Path) -> None:
     (tmp_path / ".tmp").mkdir()
     young, old = tmp_path / ".tmp" / "young", tmp_path / ".tmp" / "old"
