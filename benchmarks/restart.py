@@ -45,10 +45,12 @@ def main() -> None:
         kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         ensure_topics(kafka, kafka.topics().with_partitions(1))
         run = Run(Path(folder), kafka, end=options.kill_at + WINDOW + WINDOW // 4)
-        run.play()
-        before, after, resumed = run.train_and_kill(options.kill_at)
-        at, returns = run.returns()
-        run.stop()
+        try:
+            run.play()
+            before, after, resumed = run.train_and_kill(options.kill_at)
+            at, returns = run.returns()
+        finally:
+            run.stop()
     for middle in (*range(resumed // 2, resumed - WINDOW + 1, WINDOW), resumed):
         restarted = middle == resumed
         for name in ("loss", "td_error"):
