@@ -37,7 +37,7 @@ setup: .venv/.ready .cache/kafka/.ready .venv/.compiled    ## install everything
 demo: setup      ## run the whole pipeline for a minute and prove that nothing was lost
 	@$(BIN)/generals demo --seconds $(SECONDS)
 
-learn: setup     ## let an agent learn from nothing, then play its matches (15 minutes)
+learn: setup     ## let an agent learn from nothing, then play its matches (17 minutes)
 	@$(BIN)/generals learn
 
 test: setup      ## the tests: unit, real Kafka, real S3

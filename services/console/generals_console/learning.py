@@ -44,8 +44,8 @@ GAMES = {
 class LearnOptions:
     """What a person may choose."""
 
-    minutes: float = 14.0
-    updates: int = 5_500
+    minutes: float = 15.0
+    updates: int = 8_500
     size: int = 8
     seed: int = 0
     ticks_per_second: float = 1300.0

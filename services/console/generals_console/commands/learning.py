@@ -26,8 +26,8 @@ def register(app: typer.Typer) -> None:
 
 
 def learn(
-    minutes: Annotated[float, typer.Option(min=0.5, help="At most so long.")] = 14.0,
-    updates: Annotated[int, typer.Option(min=10, help="Of the learner, at most.")] = 5_500,
+    minutes: Annotated[float, typer.Option(min=0.5, help="At most so long.")] = 15.0,
+    updates: Annotated[int, typer.Option(min=10, help="Of the learner, at most.")] = 8_500,
     size: Annotated[int, typer.Option(min=5, max=32, help="Side of the board.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     games: Games = 400,
