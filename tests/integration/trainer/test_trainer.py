@@ -120,6 +120,15 @@ def run_until(trainer: Trainer, done: Callable[[], bool], within_s: float = 60) 
         assert time.monotonic() < deadline, trainer.status("overdue")
 
 
+def live(settings: TrainerSettings, done: Callable[[Trainer], bool]) -> Trainer:
+    """A trainer's whole life, from its start to its stop."""
+    trainer = Trainer(settings)
+    trainer.start()
+    run_until(trainer, lambda: done(trainer))
+    trainer.stop()
+    return trainer
+
+
 @pytest.mark.partitions(3)
 def test_each_experience_is_inserted_once_and_learnt_from_in_proportion(
     kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
@@ -250,11 +259,7 @@ def test_a_log_that_lost_its_past_leaves_the_weights_and_an_empty_buffer(
 ) -> None:
     total = produce(kafka_settings, topics_for_test.experiences, range(10), seed=seed, partitions=2)
     settings = make_settings(kafka_settings, topics_for_test.prefix, tmp_path)
-    trainer = Trainer(settings)
-    trainer.start()
-    run_until(trainer, lambda: trainer.limiter.inserted >= total and trainer.limiter.error < 0.02)
-    trainer.stop()
-    steps = trainer.steps
+    steps = live(settings, lambda trainer: trainer.limiter.inserted >= total and trainer.limiter.error < 0.02).steps
 
     from confluent_kafka import TopicPartition
 
@@ -275,10 +280,7 @@ def test_a_part_of_a_job_of_ranks_is_not_gone_on_from(
 ) -> None:
     total = produce(kafka_settings, topics_for_test.experiences, range(4), seed=seed, partitions=2)
     settings = make_settings(kafka_settings, topics_for_test.prefix, tmp_path)
-    trainer = Trainer(settings)
-    trainer.start()
-    run_until(trainer, lambda: trainer.limiter.inserted >= total)
-    trainer.stop()
+    live(settings, lambda trainer: trainer.limiter.inserted >= total)
     saved = checkpoint.load(settings.run_dir)
     assert saved is not None
     checkpoint.save(replace(saved, progress={**saved.progress, "world": 2}), settings.run_dir)
