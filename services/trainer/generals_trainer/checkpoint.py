@@ -22,7 +22,7 @@ from generals_runtime.errors import OperatorError
 from generals_trainer.buffers import BuffersSnapshot
 from generals_trainer.samples import Layout, Snapshot
 
-VERSION = 1
+VERSION = 2
 NAME = "checkpoint.pt"
 
 

@@ -43,8 +43,8 @@ class Learner(Protocol):
     """What the trainer needs of a learner."""
 
     @property
-    def network(self) -> nn.Module:
-        """What is published: planes `[B, C, H, W]` to values `[B, A]`."""
+    def published(self) -> nn.Module:
+        """What plays: planes `[B, C, H, W]` to values `[B, A]`."""
 
     def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
         """Boards of `layout`'s encoding will come; those of other sizes too."""
@@ -91,6 +91,9 @@ class DoubleDQN:
     Steps of `demonstrators` are imitated too (a cross-entropy beside the TD loss, as in deep Q-learning from
     demonstrations, Hester et al. 2018, but with likelihoods for its margin): the differences between actions are small
     beside the noise of returns, and take long to learn from rewards alone.
+
+    What plays has the weights' average over the updates behind it (polynomial-decay averaging, Shamir and Zhang 2013,
+    ADR 0013): one update's weights may leave games unfinished that those of a few updates before or after would win.
     """
 
     def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
@@ -108,6 +111,7 @@ class DoubleDQN:
             )
         self.network: nn.Module = network.to(device)
         self.target = deepcopy(self.network).requires_grad_(False)
+        self.published: nn.Module = deepcopy(self.target)
         self.steps = 0
         self.average: Averager | None = None
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_eps)
@@ -134,8 +138,9 @@ class DoubleDQN:
             group["lr"] = rate
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
         self._optimizer.step()
-        self._move_target()
         self.steps += 1
+        self._follow(self.target, self.settings.target_rate)
+        self._follow(self.published, self.settings.averaging_rate_at(self.steps))
         return float(norm), rate
 
     def _gradients(self, sample: Sample) -> tuple[NDArray[np.float32], float, float]:
@@ -184,6 +189,7 @@ class DoubleDQN:
             {
                 "online": self.network.state_dict(),
                 "target": self.target.state_dict(),
+                "published": self.published.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "steps": self.steps,
                 "generator": json.dumps(self._generator.bit_generator.state),
@@ -193,6 +199,7 @@ class DoubleDQN:
     def restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
+        self.published.load_state_dict(state["published"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.steps = int(state["steps"])
         self._generator.bit_generator.state = json.loads(state["generator"])
@@ -207,7 +214,8 @@ class DoubleDQN:
         return self._tensors[layout]
 
     @torch.no_grad()
-    def _move_target(self) -> None:
-        ours: list[Tensor] = list(self.target.parameters())
+    def _follow(self, follower: nn.Module, rate: float) -> None:
+        """Move a network's weights a part of the way to the learnt ones."""
+        ours: list[Tensor] = list(follower.parameters())
         theirs: list[Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(ours, theirs, self.settings.target_rate)
+        torch._foreach_lerp_(ours, theirs, rate)

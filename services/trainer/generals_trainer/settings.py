@@ -54,6 +54,9 @@ class LearnerSettings(SettingsGroup):
     )
     gradient_clip: float = Field(default=5.0, gt=0)
     target_rate: float = Field(default=0.005, gt=0, le=1, description="how far the target follows each update")
+    averaged_share: float = Field(
+        default=0.2, gt=0, le=1, description="what plays is the weights' average over about this share of all updates"
+    )
     split_moves: bool = Field(default=True, description="moves of half an army are values to learn and choose from")
     symmetries: bool = Field(default=True, description="turn each sample by a random symmetry of the board")
     mixed_precision: bool = Field(default=True, description="bfloat16 on CUDA")
@@ -67,6 +70,10 @@ class LearnerSettings(SettingsGroup):
         flat = self.flat_share * self.steps
         fallen = min(1.0, max(0.0, (step - flat) / (self.steps - flat)))
         return self.learning_rate * (1.0 - fallen * (1.0 - self.final_rate))
+
+    def averaging_rate_at(self, step: int) -> float:
+        """How far the average moves at update `step`, 1 the first: update s weighs as (s / step) ** (1 / share - 1)."""
+        return min(1.0, 1.0 / (self.averaged_share * step))
 
 
 class TrainerSettings(ServiceSettings):

@@ -271,7 +271,7 @@ class Trainer:
             "trainer_steps": str(self.steps),
             "experiences": str(self.limiter.inserted),
         }
-        self.version = self._publisher.publish(self._export.make(self.learner.network, metadata), metadata).version
+        self.version = self._publisher.publish(self._export.make(self.learner.published, metadata), metadata).version
         self.report.published(self.version)
 
     def _save(self) -> None:

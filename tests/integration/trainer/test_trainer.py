@@ -242,7 +242,7 @@ def test_policies_are_published_once_each_and_a_wrong_checksum_is_refused(
     assert hashlib.sha256(artefact).hexdigest() == newest.sha256
     planes = torch.rand(2, 9, 6, 5)
     assert isinstance(trainer.learner, DoubleDQN)
-    expected = trainer.learner.network(planes).detach().numpy()
+    expected = trainer.learner.published(planes).detach().numpy()
     np.testing.assert_allclose(onnx_export.run(onnx_export.open_session(artefact), planes.numpy()), expected, atol=1e-5)
 
     later = Publisher(settings.kafka, open_store(tmp_path / "elsewhere"), "dqn")

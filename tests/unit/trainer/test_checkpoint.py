@@ -93,7 +93,7 @@ def test_a_file_with_code_in_it_is_not_executed(tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return (print, ("executed",))
 
-    torch.save({"version": 1, "learner": Evil()}, tmp_path / checkpoint.NAME, pickle_module=pickle)
+    torch.save({"version": checkpoint.VERSION, "learner": Evil()}, tmp_path / checkpoint.NAME, pickle_module=pickle)
     with pytest.raises(CheckpointError, match="cannot be read"):
         checkpoint.load(tmp_path)
 

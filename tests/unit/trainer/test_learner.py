@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from generals_schemas.encodings import get_encoding
@@ -29,6 +30,10 @@ def sample_of(batch: ExperienceBatch, count: int, **settings: Any) -> Sample:
 
 def learner_for(sample: Sample, **settings: Any) -> DoubleDQN:
     return DoubleDQN(sample.layout, LearnerSettings(**settings), device=CPU, seed=1)
+
+
+def flat(network: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 @pytest.mark.parametrize(("width", "height"), [(8, 8), (5, 7), (23, 18)])
@@ -121,6 +126,20 @@ def test_the_target_follows_slowly(make_batch: Any) -> None:
     learner.learn(sample)
     for old, now, online in zip(before, learner.target.parameters(), learner.network.parameters(), strict=True):
         torch.testing.assert_close(now, 0.75 * old + 0.25 * online)
+
+
+def test_what_plays_is_the_average_of_the_later_weights(make_batch: Any) -> None:
+    samples = [sample_of(make_batch(scalars=0, end="terminated"), 8, seed=i) for i in range(9)]
+    learner = learner_for(samples[0], averaged_share=0.5, learning_rate=1e-2)
+    made = []
+    for sample in samples:
+        learner.learn(sample)
+        made.append(flat(learner.network))
+    averaged = flat(learner.published)
+    # The rate at update s is 2 / s (1 at most): worked out by hand, the weights are 0, 1, 2, ... 8 parts of 36.
+    expected = torch.arange(9.0) @ torch.stack(made) / 36.0
+    torch.testing.assert_close(averaged, expected, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(averaged, made[-1], atol=1e-4)
 
 
 def test_a_restored_learner_goes_on_to_the_bit(make_batch: Any) -> None:
