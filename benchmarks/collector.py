@@ -51,14 +51,13 @@ def ends(consumer: Consumer, topic: str) -> int:
 
 
 @contextlib.contextmanager
-def process(module: list[str], kafka: KafkaSettings, topics: Topics, extra: dict[str, str]) -> Iterator[None]:
+def process(module: list[str], kafka: KafkaSettings, topics: Topics) -> Iterator[None]:
     prefix = topics.transitions.name.removesuffix(TOPICS.transitions.name)
     environment = {
         **os.environ,
         "GENERALS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "GENERALS_KAFKA__TOPIC_PREFIX": prefix,
         "GENERALS_COLLECTOR__GROUP": f"{prefix}bench",
-        **extra,
     }
     with subprocess.Popen([sys.executable, *module], env=environment, stdout=sys.stderr) as child:  # ours are figures
         try:
@@ -106,12 +105,11 @@ def run(broker: EmbeddedBroker, arguments: argparse.Namespace) -> None:
     some = [chunk for chunk in some if chunk.game_id in ended]
     naive_topics = fresh_topics(kafka)
     count = load(kafka, naive_topics.transitions.name, some, max(1, arguments.rounds // 5))
-    with process([str(Path(__file__).with_name("naive_faust.py"))], kafka, naive_topics, {}):
+    with process([str(Path(__file__).with_name("naive_faust.py"))], kafka, naive_topics):
         peer = measure(kafka, naive_topics, *count)
     topics = fresh_topics(kafka)
     count = load(kafka, topics.transitions.name, some, arguments.rounds)
-    extra = {"GENERALS_COLLECTOR__FLOW__THREADS": str(arguments.threads)}
-    with process(["-m", "generals_collector"], kafka, topics, extra):
+    with process(["-m", "generals_collector"], kafka, topics):
         rate = measure(kafka, topics, *count)
     report("P4", "one collector process, broker beside it", rate, "experiences/s", "Faust, one event at a time", peer)
     folders = (broker.data_dir / "log").glob(f"{topics.experiences.name}-*")
@@ -124,7 +122,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, default=600, help="of real play; those of unfinished games are left out")
     parser.add_argument("--rounds", type=int, default=20, help="how often these are put on the topic")
-    parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker(Path(folder)) as broker:
         run(broker, arguments)

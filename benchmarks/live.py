@@ -49,11 +49,11 @@ class Reading:
 class Live:
     """The running pipeline. `most_backlog`: experiences that hold the engine."""
 
-    def __init__(self, folder: Path, *, threads: int, most_backlog: float) -> None:
+    def __init__(self, folder: Path, *, most_backlog: float) -> None:
         self.archive = folder / "archive"
         self.topic = ""
         self.held_s = 0.0
-        self._folder, self._threads, self._most_backlog = folder, threads, most_backlog
+        self._folder, self._most_backlog = folder, most_backlog
         self._ports = {name: free_port() for name in SERVICES}
         self._running: dict[str, Child] = {}
         self._held = False
@@ -156,7 +156,6 @@ class Live:
                 "games": 256, "width": SIDE, "height": SIDE, "chunk_ticks": CHUNK_TICKS, "tick_limit": 1000, "seed": 1,
                 "policies": ["expander", "expander"], "ticks_per_second": None,
             },
-            "collector": {"flow": {"threads": self._threads}},
             "writer": {
                 "destinations": [{"name": "local", "url": str(self.archive)}],
                 "rotation": {"open_seconds": 2.0, "idle_seconds": 1.0},

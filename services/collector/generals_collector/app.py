@@ -2,7 +2,7 @@
 
 Stateless: no tables, no changelog, no store. Faust is left at least once; what makes it exactly once for readers is the
 order of things here:
-- groups are taken without acknowledging them (`noack_take`: `take` would acknowledge a group that failed);
+- records are taken without acknowledging them (`noack`), and gathered into groups;
 - the pipeline delivers in the order of taking, and `_acknowledge` alone acknowledges, group by group in that order.
   Faust's bookkeeping does not hold back for every gap, so an offset is acknowledged only when all before it are;
 - after any failure nothing is acknowledged any more and the process ends. Its successor starts at the last commit,
@@ -11,7 +11,9 @@ order of things here:
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import faust
@@ -26,6 +28,7 @@ from generals_runtime import metrics
 
 _log = structlog.get_logger("generals_collector.app")
 DRAIN_S = 10.0
+TURN_S = 0.005
 
 
 class Listener(Protocol):
@@ -103,8 +106,9 @@ class Intake:
         self._flow = settings.flow
         self._pipeline = pipeline
         self._listener = listener
-        self._slots = asyncio.Semaphore(settings.flow.groups_in_flight)
-        self._taken: asyncio.Queue[tuple[list[Any], list[RawRecord], asyncio.Future[Any]]] = asyncio.Queue()
+        self._gathered: list[Any] = []
+        self._gathered_since = 0.0
+        self._taken: deque[tuple[list[Any], list[RawRecord]]] = deque()
         self._in_flight = metrics.default().collector.in_flight
         self.failure: BaseException | None = None
         app.on_partitions_assigned.connect(cast("Any", self._assigned))
@@ -115,43 +119,66 @@ class Intake:
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until what was taken is delivered and acknowledged; false if that took too long."""
-        try:
-            await asyncio.wait_for(self._taken.join(), timeout_s)
-        except TimeoutError:
-            return False
-        return self.failure is None
+        self._submit()
+        deadline = time.monotonic() + timeout_s
+        while self._taken and self.failure is None and time.monotonic() < deadline:
+            await asyncio.sleep(TURN_S)
+        return not self._taken
 
     async def _take(self, stream: Any) -> None:
         """The agent. Faust restarts an agent that fails: here a failure is final."""
-        try:
-            async for events in _groups(stream, self._flow.group_chunks, self._flow.group_wait_ms / 1000):
-                await self._slots.acquire()
+        async for event in stream.noack().events():
+            if not self._gathered:
+                self._gathered_since = time.monotonic()
+            self._gathered.append(event)
+            while len(self._gathered) >= self._flow.group_chunks:
+                if self._has_room:
+                    self._submit()
+                else:
+                    await asyncio.sleep(TURN_S)
                 if self.failure is not None:
                     return
-                records = [raw_record(event.message) for event in events]
-                self._listener.taken(records)
-                self._in_flight.inc(len(records))
-                done = asyncio.wrap_future(self._pipeline.submit(records))
-                self._taken.put_nowait((events, records, done))
-        except Exception as error:
-            self._fail(error)
 
     async def _acknowledge(self) -> None:
-        """The one place where offsets are acknowledged."""
-        while True:
-            events, records, done = await self._taken.get()
-            try:
-                await done
-                if self.failure is None:
+        """The one place where offsets are acknowledged, group by group in the order of taking."""
+        try:
+            while self.failure is None:
+                for _ in self._pipeline.turn():
+                    events, records = self._taken.popleft()
                     for event in events:
                         event.ack()
                     self._listener.acknowledged(records)
-            except Exception as error:
-                self._fail(error)
-            finally:
-                self._in_flight.dec(len(records))
-                self._slots.release()
-                self._taken.task_done()
+                    self._in_flight.dec(len(records))
+                if self._overdue and self._has_room:
+                    self._submit()
+                await asyncio.sleep(TURN_S)
+        except Exception as error:
+            self._fail(error)
+
+    @property
+    def _overdue(self) -> bool:
+        """Whether a group has to go on although it is not full."""
+        waited = time.monotonic() - self._gathered_since
+        return bool(self._gathered) and waited > self._flow.group_wait_ms / 1000
+
+    @property
+    def _has_room(self) -> bool:
+        return self._pipeline.under_way < self._flow.groups_in_flight
+
+    def _submit(self) -> None:
+        """What has been gathered goes on as a group."""
+        events, self._gathered = self._gathered, []
+        if not events or self.failure is not None:
+            return
+        records = [raw_record(event.message) for event in events]
+        try:
+            self._listener.taken(records)
+            self._pipeline.submit(records)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._taken.append((events, records))
+        self._in_flight.inc(len(records))
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
@@ -165,11 +192,6 @@ class Intake:
             in_time = await self.drain(DRAIN_S)
             await self._app.consumer.commit()
             _log.info("partitions revoked", partitions=sorted(tp.partition for tp in revoked), all_delivered=in_time)
-
-
-def _groups(stream: Any, most: int, wait_s: float) -> AsyncIterator[list[Any]]:
-    groups: AsyncIterator[list[Any]] = stream.noack_take(most, within=wait_s)
-    return groups
 
 
 def raw_record(message: Any) -> RawRecord:

@@ -1,29 +1,23 @@
 """Groups of raw records in; batches out, delivered, in the order in which the groups were given.
 
-The caller's thread converts groups, or others do, in any order; one thread sends them in order and runs the delivery
-callbacks. The future that `submit` returns is done when every record of its group is acknowledged by the broker. After
-the first failure nothing is sent any more and every future fails: the process should end without acknowledging what
-these stand for.
+Everything happens in the caller's thread: `submit` converts a group and hands its records to the producer, whose own
+threads (librdkafka's) talk to the broker; `turn` sends what had no room and hears what was delivered. Neither waits.
+Any of them may raise; then nothing more is sent, and the process should end without acknowledging what was not
+delivered.
 """
 
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
 
 from confluent_kafka import Message
 
 from generals_collector.conversion import Converted, RawRecord
 from generals_runtime import tracing
-from generals_runtime.kafka import Headers, OrderedProducer
+from generals_runtime.kafka import Headers, OrderedProducer, QueueFull
 
 Convert = Callable[[RawRecord], Converted]
-P = ParamSpec("P")
-T = TypeVar("T")
-_IDLE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +30,33 @@ class Destinations:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """A group under way. `left` counts its undelivered records, and one more until the last is sent."""
+    """A group under way. `left`: records made of it that the broker does not have yet."""
 
-    conversion: "Future[list[Converted]]"
-    done: "Future[list[Converted]]" = field(default_factory=Future)
-    converted: list[Converted] = field(default_factory=list)
-    left: int = 1
-    taken_ns: int = 0
+    converted: list[Converted]
+    left: int = 0
     spans: list[tracing.Span] = field(default_factory=list)
 
-    def delivered(self, _: Message | None = None) -> None:
+    def delivered(self, _: Message) -> None:
         self.left -= 1
         if self.left == 0:
-            self.done.set_result(self.converted)
             for span in self.spans:
                 span.end()
 
 
-class _Here(Executor):
-    """Runs what it is given at once, in the caller's thread."""
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A record to send, and the group it belongs to."""
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        done: Future[T] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # who asks for the result gets it, as from any executor
-            done.set_exception(error)
-        return done
+    group: _Group
+    topic: str
+    partition: int | None
+    source: RawRecord
+    value: bytes | None
+    headers: Headers | None
 
 
 class Pipeline:
-    """Convert, send, wait for delivery. `note` is told of every chunk before it is sent and may raise to stop all."""
+    """Convert, send, hear of delivery. `note` is told of every chunk before it is sent and may raise to stop all."""
 
     def __init__(
         self,
@@ -74,7 +64,6 @@ class Pipeline:
         convert: Convert,
         to: Destinations,
         *,
-        threads: int = 0,
         note: Callable[[Converted], None] = lambda _: None,
         observe: Callable[[Sequence[Converted], float], None] = lambda _, __: None,
     ) -> None:
@@ -84,89 +73,70 @@ class Pipeline:
         self._note = note
         self._observe = observe
         self._tracing = tracing.default()
-        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
-        self._under_way: list[_Group] = []
-        self._failure: BaseException | None = None
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="convert") if threads else _Here()
-        self._sender = threading.Thread(target=self._run, name="send", daemon=True)
-        self._sender.start()
+        self._under_way: deque[_Group] = deque()
+        self._unsent: deque[_Outgoing] = deque()
 
     @property
-    def failure(self) -> BaseException | None:
-        """Why nothing is sent any more, or None."""
-        return self._failure
+    def under_way(self) -> int:
+        """Groups taken and not yet given back by `turn`."""
+        return len(self._under_way)
 
-    def submit(self, records: Sequence[RawRecord]) -> "Future[list[Converted]]":
-        """Take a group, and convert it if no threads do. Does not wait: the caller bounds how many are under way."""
-        group = _Group(self._pool.submit(self._convert_all, records))
-        if self._tracing is not None:
-            group.taken_ns = time.time_ns()
-        self._groups.put(group)
-        return group.done
-
-    def close(self, timeout_s: float) -> bool:
-        """Send what was submitted and wait for its delivery; whether all of it was delivered in time."""
-        self._groups.put(None)
-        self._sender.join(timeout_s)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        return not self._sender.is_alive() and self._failure is None
-
-    def _convert_all(self, records: Sequence[RawRecord]) -> list[Converted]:
+    def submit(self, records: Sequence[RawRecord]) -> None:
+        """Convert a group and send it as far as there is room. The caller bounds how many are under way."""
+        taken_ns = time.time_ns()
         start = time.perf_counter()
         converted = [self._convert(record) for record in records]
         self._observe(converted, time.perf_counter() - start)
-        return converted
+        group = _Group(converted)
+        self._under_way.append(group)
+        for one in converted:
+            self._note(one)
+            self._queue(group, one, taken_ns)
+            self._send()
 
-    def _run(self) -> None:
-        try:
-            while (group := self._next()) is not None:
-                self._under_way = [other for other in self._under_way if other.left] + [group]
-                self._send(group)
-            self._producer.flush()
-        except BaseException as error:  # whatever it is, the futures have to hear of it
-            self._fail(error)
+    def turn(self, timeout_s: float = 0.0) -> list[list[Converted]]:
+        """The groups of which everything has been delivered, in the order of `submit`. Waits `timeout_s` at most.
 
-    def _next(self) -> _Group | None:
-        while True:
+        Raises:
+            DeliveryFailed: a record was not, and none after it will be.
+        """
+        self._producer.poll(timeout_s)
+        self._send()
+        done = []
+        while self._under_way and not self._under_way[0].left:
+            done.append(self._under_way.popleft().converted)
+        return done
+
+    def _queue(self, group: _Group, one: Converted, taken_ns: int) -> None:
+        source, to = one.source, self._to
+        if one.rejected is not None and to.dead_letter is not None:
+            self._unsent.append(_Outgoing(group, to.dead_letter, None, source, source.value, one.dead_letter_headers))
+            group.left += 1
+        headers: Headers | None = source.headers or None
+        if headers is not None and self._tracing is not None:
+            headers = self._follow(self._tracing, group, source, taken_ns)
+        for value in one.values:
+            self._unsent.append(_Outgoing(group, to.experiences, source.partition, source, value, headers))
+        group.left += len(one.values)
+
+    def _send(self) -> None:
+        while self._unsent:
+            one = self._unsent[0]
+            source = one.source
             try:
-                return self._groups.get(timeout=_IDLE_S)
-            except queue.Empty:
-                self._producer.poll()
-
-    def _send(self, group: _Group) -> None:
-        group.converted = group.conversion.result()
-        for converted in group.converted:
-            self._note(converted)
-            source = converted.source
-            if converted.rejected is not None and self._to.dead_letter is not None:
-                group.left += 1
                 self._producer.send(
-                    self._to.dead_letter, None, source.key, source.value, converted.dead_letter_headers,
-                    source.timestamp_ms, group.delivered,
+                    one.topic, one.partition, source.key, one.value, one.headers,
+                    source.timestamp_ms, one.group.delivered, timeout_s=0.0,
                 )  # fmt: skip
-            headers: Headers | None = source.headers or None
-            if headers is not None and self._tracing is not None:
-                headers = self._follow(self._tracing, group, source)
-            for value in converted.values:
-                group.left += 1
-                self._producer.send(
-                    self._to.experiences, source.partition, source.key, value, headers,
-                    source.timestamp_ms, group.delivered,
-                )  # fmt: skip
-        group.delivered()
+            except QueueFull:
+                return
+            self._unsent.popleft()
 
-    def _follow(self, follower: tracing.Tracing, group: _Group, source: RawRecord) -> Headers:
+    def _follow(self, follower: tracing.Tracing, group: _Group, source: RawRecord, taken_ns: int) -> Headers:
         """The headers of what is made of a record; a span, if it is followed, from its taking to its delivery."""
         where = {"partition": source.partition, "offset": source.offset}
-        span = follower.follow(source.headers, "collect chunk", where, start_ns=group.taken_ns)
+        span = follower.follow(source.headers, "collect chunk", where, start_ns=taken_ns)
         if span is None:
             return source.headers
         group.spans.append(span)
         return tracing.headers_with(span, source.headers)
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        while self._under_way or not self._groups.empty():
-            group = self._under_way.pop() if self._under_way else self._groups.get()
-            if group is not None and not group.done.done():
-                group.done.set_exception(error)

@@ -9,9 +9,7 @@ do behind a collector. Rejected chunks leave their marker but no second dead let
 import hashlib
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -46,6 +44,7 @@ Start: TypeAlias = str | int | datetime
 _GROUP_CHUNKS = 64
 _GROUPS_UNDER_WAY = 8
 _READ_S = 30.0
+_WAIT_S = 0.05
 
 
 class TargetRefused(OperatorError):
@@ -77,7 +76,6 @@ class Job:
     target: str
     recipe: Recipe
     start: Start = "earliest"
-    threads: int = 1
 
 
 def run(
@@ -103,11 +101,8 @@ def run(
         )
         converter = Converter(replace(job.recipe, version=identity), source_id)
         with OrderedProducer(job.kafka, client_id=group, overrides=BATCH_PRODUCER) as producer:
-            pipeline = Pipeline(producer, converter, Destinations(job.target, None), threads=job.threads)
-            try:
-                _copy(consumer, job.source, pipeline, progress, on_progress, stop)
-            finally:
-                pipeline.close(_READ_S)
+            pipeline = Pipeline(producer, converter, Destinations(job.target, None))
+            _copy(consumer, job.source, pipeline, progress, on_progress, stop)
     return progress
 
 
@@ -182,7 +177,6 @@ def _copy(
     todo = {p for p, end in progress.ends.items() if progress.positions[p] < end}
     consumer.assign([TopicPartition(source, p, progress.positions[p]) for p in sorted(todo)])
     reading = dict(progress.positions)
-    under_way: deque[Future[list[Converted]]] = deque()
     while todo and not stop():
         messages = consumer.consume(_GROUP_CHUNKS, 1.0)
         records = [record for message in messages for record in _wanted(message, progress.ends)]
@@ -190,13 +184,22 @@ def _copy(
             reading[record.partition] = record.offset + 1
         todo = {p for p in todo if reading[p] < progress.ends[p]}
         if records:
-            under_way.append(pipeline.submit(records))
-        while len(under_way) > (_GROUPS_UNDER_WAY if todo else 0):
-            _note(under_way.popleft().result(), progress)
-            on_progress(progress)
-    for group in under_way:
-        _note(group.result(), progress)
+            pipeline.submit(records)
+        _hear(pipeline, _GROUPS_UNDER_WAY, progress, on_progress)
+    _hear(pipeline, 0, progress, on_progress)
     on_progress(progress)
+
+
+def _hear(pipeline: Pipeline, most: int, progress: Progress, on_progress: Callable[[Progress], None]) -> None:
+    """Note what was delivered, until at most so many groups are under way."""
+    delivered = pipeline.turn()
+    while True:
+        for group in delivered:
+            _note(group, progress)
+            on_progress(progress)
+        if pipeline.under_way <= most:
+            return
+        delivered = pipeline.turn(_WAIT_S)
 
 
 def _wanted(message: Message, ends: Mapping[int, int]) -> list[RawRecord]:

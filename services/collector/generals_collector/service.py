@@ -71,7 +71,6 @@ class CollectorService:
             self._producer,
             self._converter,
             Destinations(topics.experiences.name, topics.dead_letter.name),
-            threads=settings.flow.threads,
             note=self._note,
             observe=observe,
         )
@@ -82,7 +81,7 @@ class CollectorService:
 
     def run_once(self, timeout_s: float) -> None:
         self._wait(asyncio.sleep(timeout_s))
-        failure = self._pipeline.failure or self._intake.failure or self._app.crash_reason
+        failure = self._intake.failure or self._app.crash_reason
         if failure is not None:
             raise failure
         if self._app.should_stop:
@@ -98,7 +97,6 @@ class CollectorService:
         if not delivered:
             _log.warning("not everything taken was delivered in time; it will be read again")
         self._wait(self._app.stop())
-        self._pipeline.close(1.0)
         self._producer.close(1.0)
         self._end_loop()
 

@@ -27,12 +27,6 @@ class Flow(SettingsGroup):
     group_chunks: int = Field(default=32, ge=1, le=4096, description="chunks that are taken and acknowledged together")
     group_wait_ms: float = Field(default=50.0, gt=0, description="a group is taken after this long even if not full")
     groups_in_flight: int = Field(default=8, ge=1, le=256, description="groups taken and not yet acknowledged")
-    threads: int = Field(
-        default=0,
-        ge=0,
-        le=16,
-        description="that turn chunks into experiences; 0: the event loop's own does, see ADR 0010",
-    )
     buffer_chunks: int = Field(default=512, ge=1, description="fetched and not yet taken, in Faust's own queue")
     commit_every_s: float = Field(default=1.0, gt=0, description="how often acknowledged offsets are committed")
     session_timeout_s: float = Field(default=15.0, ge=6, description="a process not heard of this long loses its part")

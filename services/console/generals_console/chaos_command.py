@@ -8,7 +8,7 @@ from rich.table import Table
 
 from generals_console.chaos import ChaosOptions, ChaosResult, run_chaos
 from generals_console.stopping import StopFlag, Stopped
-from generals_console.terminal import print_json
+from generals_console.terminal import err, out, print_json
 
 
 def run(
@@ -24,7 +24,7 @@ def run(
     as_json: bool = False,
 ) -> int:
     """Run chaos, print its table; 0 if nothing was lost, nothing doubled and everybody recovered, else 1."""
-    console = Console(stderr=as_json)
+    console = err if as_json else out
     options = ChaosOptions(
         minutes=minutes,
         seed=seed,

@@ -5,7 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
@@ -13,6 +12,7 @@ from generals_console.demo import DemoOptions, DemoResult, run_demo
 from generals_console.live import make_view
 from generals_console.settings import ConsoleSettings
 from generals_console.stopping import StopFlag, Stopped
+from generals_console.terminal import err, out
 from generals_runtime.settings import load
 
 
@@ -28,7 +28,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Run the demo and print its summary; the exit code."""
-    console = Console(stderr=as_json)
+    console = err if as_json else out
     options = DemoOptions(
         seconds=seconds,
         run_dir=run_dir or Path("runs") / time.strftime("%Y%m%d-%H%M%S"),

@@ -1,15 +1,14 @@
 """What `generals soak` prints around a run."""
 
-from rich.console import Console
 
 from generals_console.soak import SoakOptions, SoakResult, run_soak
 from generals_console.stopping import StopFlag, Stopped
-from generals_console.terminal import print_json, print_table
+from generals_console.terminal import err, out, print_json, print_table
 
 
 def run(options: SoakOptions, *, as_json: bool = False) -> int:
     """Soak and print the slopes; 0 if nothing grew, else 1."""
-    console = Console(stderr=as_json)
+    console = err if as_json else out
     try:
         with StopFlag() as stop:
             result = run_soak(options, stop, lambda what: console.print(what, markup=False, highlight=False))

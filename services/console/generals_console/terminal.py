@@ -21,7 +21,7 @@ WIDE = 200
 CONNECT_WITHIN_S = 5.0
 
 out = Console(width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True)
+err = Console(width=None if sys.stderr.isatty() else WIDE, stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Config = Annotated[Path | None, typer.Option("--config", envvar="GENERALS_CONFIG", help="The YAML of all services.")]

@@ -32,6 +32,8 @@ _ORDERED = {
     "max.in.flight.requests.per.connection": 5,
 }
 _POLL_S = 0.05
+_SERVE_EVERY_S = 0.005
+"""To look for answers is to let go of the GIL; beside a busy thread that takes milliseconds to come back, each time."""
 
 
 class DeliveryFailed(OperatorError):
@@ -58,6 +60,7 @@ class OrderedProducer:
         self._sender: int | None = None
         self._failure: str | None = None
         self._delivered = 0
+        self._serve_at = 0.0
         self._runtime = metrics.default().runtime
 
     @property
@@ -101,7 +104,9 @@ class OrderedProducer:
                     if deadline is not None and time.monotonic() >= deadline:
                         raise QueueFull(f"{len(self)} records wait for a broker; none was taken in {timeout_s:g} s")
                     self._served(self._producer.poll, _POLL_S)
-                self._served(self._producer.poll, 0.0)
+                if time.monotonic() >= self._serve_at:
+                    self._served(self._producer.poll, 0.0)
+                    self._serve_at = time.monotonic() + _SERVE_EVERY_S
             finally:
                 self._sender = None
         self._check()

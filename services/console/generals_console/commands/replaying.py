@@ -28,7 +28,6 @@ def retensorise(
     encoding: Annotated[str, typer.Option(help="Name of an encoding.")] = "nine_planes",
     reward_param: Params = None,
     encoding_param: Params = None,
-    threads: Annotated[int, typer.Option(min=1, max=16, help="That turn chunks into experiences.")] = 1,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +45,7 @@ def retensorise(
         )
     except (KeyError, ValueError) as error:
         raise typer.BadParameter(str(error.args[0])) from error
-    job = Job(kafka, topic_name(kafka, source), to, how, start=_start(start), threads=threads)
+    job = Job(kafka, topic_name(kafka, source), to, how, start=_start(start))
     with status(as_json, "reading") as say:
         done = run(
             job, on_progress=lambda p: say(f"{p.chunks:,} chunks, {p.experiences:,} experiences, {p.left:,} left")
