@@ -1,6 +1,5 @@
 """What `generals soak` prints around a run."""
 
-
 from generals_console.soak import SoakOptions, SoakResult, run_soak
 from generals_console.stopping import StopFlag, Stopped
 from generals_console.terminal import err, out, print_json, print_table
