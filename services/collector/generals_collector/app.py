@@ -84,7 +84,7 @@ def make_app(settings: CollectorSettings) -> faust.App:
         broker_session_timeout=settings.flow.session_timeout_s,
         broker_heartbeat_interval=settings.flow.session_timeout_s / 5,
         broker_request_timeout=max(90.0, 2 * settings.flow.session_timeout_s),
-        broker_max_poll_records=settings.flow.group_chunks,
+        broker_max_poll_records=settings.flow.buffer_chunks,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=settings.flow.buffer_chunks,
         stream_wait_empty=False,
