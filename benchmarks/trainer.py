@@ -1,20 +1,19 @@
 """P8: updates a second of the trainer fed by Kafka, against the same trainer fed from memory.
 
-Default network and batch on 12x12, the default samples per insert. Both runs execute the same service; in one its
-records come from a real broker (read, checked, decompressed in the feed's thread), in the other from a list of decoded
-batches. They take turns, so that a busy machine slows both alike.
+Default network, batch and samples per insert, on 12x12. Two trainers, both the same service; the records of one come
+from a real broker (read, checked, decompressed in the feed's thread), those of the other from a list of decoded batches.
+They take turns of a second, so that a machine that is now faster, now slower, is so for both; and the clock runs when
+each update needs its share of new experiences, so that the stream is in use all the time.
 
-    python benchmarks/trainer.py [--seconds 20] [--rounds 3]
+    python benchmarks/trainer.py [--seconds 60]
 """
 
 import argparse
 import itertools
 import json
-import statistics
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -31,64 +30,73 @@ from generals_runtime.kafka import OrderedProducer, ensure_topics
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch
-from generals_trainer.settings import ReplaySettings, TrainerSettings
+from generals_trainer.settings import TrainerSettings
 from generals_trainer.trainer import Trainer
 
 RECORDS = 4000
 SIDE = 12
+TURN_S = 1.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each trainer, in turns of one")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the JSON lines
     batches = _unbroken(list(itertools.islice(play(side=SIDE), RECORDS)))
-    rates: dict[str, list[float]] = {"kafka": [], "memory": []}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kafka = stack.enter_context(_broker(folder))
         _produce(kafka, batches)
-        for turn in range(options.rounds):
-            for name in rates:
-                settings = TrainerSettings(
-                    kafka=kafka,
-                    group=uuid.uuid4().hex,
-                    run_dir=folder / f"{name}{turn}",
-                    replay=ReplaySettings(warmup=20_000),
-                )
-                trainer = Trainer(settings) if name == "kafka" else _FromMemory(settings, batches)
-                rates[name].append(_updates_per_s(trainer, options.seconds))
-    kafka_rate, memory_rate = statistics.median(rates["kafka"]), statistics.median(rates["memory"])
+        fed = _Measured(Trainer(TrainerSettings(kafka=kafka, run_dir=folder / "kafka")))
+        memory = _Measured(_FromMemory(TrainerSettings(kafka=kafka, run_dir=folder / "memory"), batches))
+        while fed.seconds < options.seconds:
+            for trainer in (fed, memory):
+                trainer.turn()
+        fed.stop()
+        memory.stop()
     print(
         json.dumps(
             {
                 "id": "P8",
                 "name": "trainer_updates_per_s_fed_by_kafka",
-                "value": round(kafka_rate, 3),
+                "value": round(fed.rate, 3),
                 "unit": "1/s",
                 "peer": "fed from memory",
-                "peer_value": round(memory_rate, 3),
-                "ratio": round(kafka_rate / memory_rate, 4),
+                "peer_value": round(memory.rate, 3),
+                "ratio": round(fed.rate / memory.rate, 4),
             }
         )
     )
 
 
-def _updates_per_s(trainer: Trainer, seconds: float) -> float:
-    """Over a time that begins with the first update behind the warm-up, and ends with one."""
-    trainer.start()
-    while trainer.steps < 5:
-        trainer.run_once(0.5)
-    first, begun = trainer.steps, time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        trainer.run_once(0.5)
-    rate = (trainer.steps - first) / (time.perf_counter() - begun)
-    if trainer.limiter.error > 0.01 and trainer.limiter.achieved > trainer.limiter.ratio:
-        raise SystemExit(f"the stream did not keep up: {trainer.limiter}")
-    trainer.stop()
-    return rate
+class _Measured:
+    """A trainer that has learnt from all but a batch of what it inserted, and runs a turn at a time."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.seconds, self._updates = 0.0, 0
+        self._trainer = trainer
+        trainer.start()
+        while trainer.limiter.may_sample(trainer.settings.learner.batch_size) or not trainer.steps:
+            trainer.run_once(TURN_S)
+
+    @property
+    def rate(self) -> float:
+        """Updates a second."""
+        return self._updates / self.seconds
+
+    def turn(self) -> None:
+        first, begun = self._trainer.steps, time.perf_counter()
+        self._trainer.run_once(TURN_S)
+        self.seconds += time.perf_counter() - begun
+        self._updates += self._trainer.steps - first
+
+    def stop(self) -> None:
+        """Raises SystemExit: it has not had the experiences that it was to have."""
+        limiter = self._trainer.limiter
+        if limiter.error > 0.01:
+            raise SystemExit(f"the stream did not keep up: {limiter}")
+        self._trainer.stop()
 
 
 class _FromMemory(Trainer):
