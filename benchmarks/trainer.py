@@ -1,7 +1,7 @@
 """P8: updates a second of the trainer fed by Kafka, against the same trainer fed from memory.
 
 Default network, batch and samples per insert, on 12x12. Two trainers, both the same service; the records of one come
-from a real broker (read, checked, decompressed in the feed's thread), those of the other from a list of decoded batches.
+from a real broker (read, checked, decompressed in the feed's thread), the other's from a list of decoded batches.
 They take turns of a second, so that a machine that is now faster, now slower, is so for both; and the clock runs when
 each update needs its share of new experiences, so that the stream is in use all the time.
 

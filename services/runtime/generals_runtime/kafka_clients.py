@@ -38,9 +38,9 @@ PRODUCER_DEFAULTS: Mapping[str, Any] = {
 BATCH_PRODUCER: Mapping[str, Any] = {
     # Names, tables of codes and headers are the same in every experience batch: a fifth of it.
     "compression.type": "zstd",
-    "compression.level": 1,
+    "compression.level": 3,
     # A batch is about 2 kB. Longer than a chunk's linger: the broker's work is a request, not a byte.
-    "linger.ms": 50,
+    "linger.ms": 100,
     "message.max.bytes": 2_000_000,
 }
 """What a producer of experience batches has besides."""
