@@ -127,17 +127,24 @@ class Intake:
 
     async def _take(self, stream: Any) -> None:
         """The agent. Faust restarts an agent that fails: here a failure is final."""
-        async for event in stream.noack().events():
-            if not self._gathered:
-                self._gathered_since = time.monotonic()
-            self._gathered.append(event)
-            while len(self._gathered) >= self._flow.group_chunks:
-                if self._has_room:
-                    self._submit()
-                else:
-                    await asyncio.sleep(TURN_S)
+        try:
+            async for event in stream.noack().events():
+                await self._gather(event)
                 if self.failure is not None:
                     return
+        except Exception as error:
+            self._fail(error)
+
+    async def _gather(self, event: Any) -> None:
+        """Add to the group, and submit it when it is full and there is room."""
+        if not self._gathered:
+            self._gathered_since = time.monotonic()
+        self._gathered.append(event)
+        while len(self._gathered) >= self._flow.group_chunks and self.failure is None:
+            if self._has_room:
+                self._submit()
+            else:
+                await asyncio.sleep(TURN_S)
 
     async def _acknowledge(self) -> None:
         """The one place where offsets are acknowledged, group by group in the order of taking."""
