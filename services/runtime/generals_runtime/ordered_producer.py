@@ -178,6 +178,8 @@ class OrderedProducer:
         except BufferError:
             return False
         except KafkaException as error:
+            if error.args[0].fatal() or error.args[0].code() == KafkaError._FATAL:
+                self._served(self._producer.poll, _POLL_S)  # an earlier record was refused, and its report says why
             self._refused(error.args[0], topic, value)
         return True
 
