@@ -29,6 +29,7 @@ from generals_runtime import metrics
 _log = structlog.get_logger("generals_collector.app")
 DRAIN_S = 10.0
 TURN_S = 0.005
+"""How often the loop hears what was delivered, and looks whether there is room."""
 
 
 class Listener(Protocol):

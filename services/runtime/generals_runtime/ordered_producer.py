@@ -74,7 +74,7 @@ class OrderedProducer:
         return self._delivered
 
     def __len__(self) -> int:
-        """Records queued or in flight."""
+        """Records queued or in flight, and reports of delivery that nobody has heard yet."""
         return len(self._producer)
 
     def send(
@@ -178,8 +178,6 @@ class OrderedProducer:
         except BufferError:
             return False
         except KafkaException as error:
-            if error.args[0].fatal() or error.args[0].code() == KafkaError._FATAL:
-                self._served(self._producer.poll, _POLL_S)  # an earlier record was refused, and its report says why
             self._refused(error.args[0], topic, value)
         return True
 
@@ -201,6 +199,7 @@ class OrderedProducer:
             raise RecordTooLarge(
                 f"a record of {len(value or b''):,} bytes for {topic} is over message.max.bytes"
             ) from None
+        self._served(self._producer.poll, _POLL_S)  # an earlier record's report may say better why, and comes first
         self._fail(f"{topic}: {error.name()}: {error.str()}")
         self._check()
 
