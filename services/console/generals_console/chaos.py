@@ -20,9 +20,10 @@ import yaml
 
 from generals_console.archive_rows import archived_rows
 from generals_console.audit import AuditReport, audit
+from generals_console.chaos_clocks import Clocks, find_libfaketime
 from generals_console.chaos_faults import Injector
 from generals_console.chaos_fleet import Fleet
-from generals_console.chaos_plan import Fault, plan
+from generals_console.chaos_plan import CLOCK_JUMP, Fault, plan
 from generals_console.chaos_reader import Counts, Saved
 from generals_console.chaos_stores import CREDENTIALS, S3, SmallDisk, find_s3_server, small_disk
 from generals_console.processes import Children
@@ -163,7 +164,11 @@ class _Run:
         self._reader_state = run_dir / "reader.json"
         self._reader_state.unlink(missing_ok=True)
         seeds = random.Random(options.seed + 1)
-        self._fleet = Fleet(children, self._reader_state, lambda: seeds.getrandbits(31))
+        library = find_libfaketime()
+        self._clocks = Clocks(library, run_dir / "clocks") if library else None
+        if library is None:
+            stores.left_out["clock jumps"] = "needs libfaketime: pip install libfaketime"
+        self._fleet = Fleet(children, self._reader_state, lambda: seeds.getrandbits(31), self._clocks)
         self._injector = Injector(self._fleet, broker, stores.s3, stores.disk)
         self._faults: Counter[str] = Counter()
 
@@ -193,7 +198,8 @@ class _Run:
         targets += ["trainer"] if options.trainer else []
         targets += ["s3"] if self._stores.s3 else []
         targets += ["disk"] if self._stores.disk else []
-        faults = plan(options.seed, options.minutes * 60, options.faults_per_minute, targets)
+        without = () if self._clocks else (CLOCK_JUMP,)
+        faults = plan(options.seed, options.minutes * 60, options.faults_per_minute, targets, without)
         self._say(f"everybody works; {len(faults)} faults in {options.minutes:g} minutes, seed {options.seed}")
         begin = time.monotonic()
         for fault in faults:
@@ -205,7 +211,8 @@ class _Run:
         whom = self._injector.inject(fault)
         self._faults[f"{fault.target}: {fault.kind}"] += 1
         lasting = f" for {fault.lasts_s:.1f} s" if fault.lasts_s else ""
-        self._say(f"{at_s:5.0f} s  {whom}: {fault.kind}{lasting}")
+        jump = f" by {fault.jump_s:+.0f} s" if fault.jump_s else ""
+        self._say(f"{at_s:5.0f} s  {whom}: {fault.kind}{jump}{lasting}")
 
     def recover(self) -> None:
         """Wait until all faults are over and everybody works."""
@@ -297,7 +304,7 @@ class _Run:
 @contextmanager
 def _stores(options: ChaosOptions, run_dir: Path, children: Children) -> Iterator[_Stores]:
     """The archives, with what can be made to fail about them."""
-    left_out = {"clock jumps": "would need libfaketime in every process"}
+    left_out: dict[str, str] = {}
     with ExitStack() as stack:
         folder = run_dir / "archive"
         disk = None

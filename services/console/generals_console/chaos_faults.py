@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from generals_console.chaos_fleet import Fleet, Member
-from generals_console.chaos_plan import Fault
+from generals_console.chaos_plan import CLOCK_JUMP, Fault
 from generals_console.chaos_stores import S3, SmallDisk
 from generals_runtime.broker import EmbeddedBroker
 
@@ -82,6 +82,9 @@ class Injector:
         member = members[int(fault.pick * len(members))]
         if fault.kind == "kill -9":
             self._fleet.kill(member)
+        elif fault.kind == CLOCK_JUMP:
+            self._fleet.step_clock(member, fault.jump_s)
+            self._end(fault.lasts_s, lambda: self._fleet.step_clock(member, 0.0))
         else:
             self._fleet.freeze(member)
             self._end(fault.lasts_s, lambda: self._fleet.thaw(member))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from generals_console.chaos_clocks import Clocks
 from generals_console.chaos_reader import Saved
 from generals_console.processes import Child, Children
 from generals_console.scrape import scrape
@@ -59,11 +60,13 @@ class Member:
 class Fleet:
     """All members. `step` is to be called often: it starts who has ended and notes who works again.
 
+    clocks: None where they cannot be stepped.
     recoveries: seconds, by service.  gave_up: how often a process ended by itself, by service and exit code.
     """
 
-    def __init__(self, children: Children, state: Path, seed: Callable[[], int]) -> None:
+    def __init__(self, children: Children, state: Path, seed: Callable[[], int], clocks: Clocks | None = None) -> None:
         self._children = children
+        self._clocks = clocks
         self._state = state
         self._seed = seed
         self._members: dict[str, Member] = {}
@@ -110,6 +113,13 @@ class Fleet:
         member.send(signal.SIGCONT)
         member.frozen = False
 
+    def step_clock(self, member: Member, by_s: float) -> None:
+        """From now on its clock is wrong by so much; 0 sets it right, which is a jump too."""
+        if self._clocks is None:
+            raise ValueError("there are no clocks to step")
+        self.expect_recovery(member)
+        self._clocks.step(member.name, by_s)
+
     def expect_recovery(self, member: Member, since: float | None = None) -> None:
         """From now on its work is watched; it has recovered when it does some."""
         if not member.frozen:
@@ -154,6 +164,8 @@ class Fleet:
 
     def _start(self, name: str, service: str, port: int) -> Child:
         environment = {"GENERALS_OBSERVABILITY__METRICS_PORT": str(port), "GENERALS_SERVICE_ID": name}
+        if self._clocks is not None:
+            environment.update(self._clocks.environment(name))
         if service == "engine":
             environment["GENERALS_ENGINE__SEED"] = str(self._seed())
         if service == "reader":

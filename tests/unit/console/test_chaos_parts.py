@@ -1,5 +1,9 @@
 """The parts of chaos that decide what happens and what is counted."""
 
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +12,8 @@ from numpy.random import default_rng
 from synthetic_play import Game, play_chunk
 
 from generals_client.positions import Mark, Position
-from generals_console.chaos_plan import KINDS, plan
+from generals_console.chaos_clocks import Clocks, find_libfaketime
+from generals_console.chaos_plan import CLOCK_JUMP, FARTHEST_JUMP_S, KINDS, plan
 from generals_console.chaos_reader import Counts, Saved
 from generals_schemas.records import ExperienceBatch, Source
 
@@ -37,6 +42,43 @@ def test_each_kind_comes_once_before_any_comes_again(seed: int) -> None:
     kinds = {(kind.name, kind.target) for kind in KINDS if kind.target in SERVICES}
     faults = plan(seed, 60, len(kinds), SERVICES)
     assert {(fault.kind, fault.target) for fault in faults} == kinds
+
+
+def test_only_clocks_jump_and_not_where_they_cannot(seed: int) -> None:
+    faults = plan(seed, 600, 40, SERVICES)
+    jumps = [abs(fault.jump_s) for fault in faults if fault.kind == CLOCK_JUMP]
+    assert jumps
+    assert max(jumps) <= FARTHEST_JUMP_S
+    assert not any(fault.jump_s for fault in faults if fault.kind != CLOCK_JUMP)
+    assert not any(fault.kind == CLOCK_JUMP for fault in plan(seed, 600, 40, SERVICES, (CLOCK_JUMP,)))
+
+
+TELL = """
+import sys, time
+for _ in sys.stdin:
+    print(time.time(), time.monotonic(), flush=True)
+"""
+
+
+@pytest.mark.skipif(find_libfaketime() is None, reason="there is no libfaketime for this system")
+def test_a_process_sees_its_clock_jump_and_its_waits_stay_right(tmp_path: Path) -> None:
+    library = find_libfaketime()
+    assert library is not None
+    clocks = Clocks(library, tmp_path)
+    environment = {**os.environ, **clocks.environment("one"), "FAKETIME_NO_CACHE": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", TELL], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for by_s in (0.0, -2700.0, 1800.0, 0.0):
+            clocks.step("one", by_s)
+            process.stdin.write("tell\n")
+            process.stdin.flush()
+            told, waited = map(float, process.stdout.readline().split())
+            assert told - time.time() == pytest.approx(by_s, abs=20)
+            assert waited == pytest.approx(time.monotonic(), abs=20)
+        process.stdin.close()
 
 
 def test_a_plan_without_targets_is_refused() -> None:
