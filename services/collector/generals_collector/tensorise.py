@@ -102,13 +102,13 @@ def tensorise(chunk: TransitionChunk, source: Source, how: Recipe) -> list[Exper
 
 def steps_lived(chunk: TransitionChunk) -> list[tuple[int, int]]:
     """(player, N) of each player alive before the first tick: N counts the tick in which it dies, if it does."""
-    alive = chunk.alive.tolist()
+    first, last = int(chunk.alive[0]), int(chunk.alive[-1])
     lives = []
     for player in range(chunk.players):
         bit = 1 << player
-        if not alive[0] & bit:
+        if not first & bit:
             continue
-        steps = chunk.ticks if alive[-1] & bit else next(t for t, bits in enumerate(alive) if not bits & bit)
+        steps = chunk.ticks if last & bit else int(np.argmin(chunk.alive & bit))
         lives.append((player, steps))
     return lives
 

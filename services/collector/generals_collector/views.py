@@ -82,7 +82,8 @@ def _seating(teams: tuple[int, ...], lives: tuple[tuple[int, int], ...]) -> _Sea
 def player_views(
     chunk: TransitionChunk, found: Survey, lives: Sequence[tuple[int, int]], extra: int = 0
 ) -> list[PlayerView]:
-    """The views of players: of each (player, N) what it sees of boards 0 … N. `extra` zero planes are left behind.
+    """The views of players: of each (player, N) what it sees of boards 0 … N. `extra` zero planes are left behind,
+    to be written; without them the arrays are read-only.
 
     All are parts of two blocks, so that a chunk costs one call of the kernel and not one a player.
     """
@@ -106,6 +107,8 @@ def player_views(
         np.empty(count, armies.dtype),
         np.empty((8, found.boards.shape[2] + 2 * GUARD), np.uint64),
     )
+    armies.flags.writeable = False
+    bits.flags.writeable = extra > 0
     blocks = bits[:size].reshape(len(planes), boards, stored, row_bytes)
     if all(steps == chunk.ticks for _, steps in lives) and len(set(planes)) == 1:
         return list(map(PlayerView, planes, armies, blocks))

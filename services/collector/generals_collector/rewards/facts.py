@@ -36,20 +36,14 @@ class Facts(NamedTuple):
 def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
     """The facts of a chunk."""
     _, boards, players = found.counts.shape
-    sums = np.zeros((4, boards, players))
-    changes = np.empty((3, boards - 1, players))
-    cut = np.zeros((boards - 1, players))
-    winners = 0
-    if chunk.outcome is not None and chunk.outcome.truncated:
-        cut[-1] = 1.0
-    elif chunk.outcome is not None:
+    sums = np.empty((4, boards, players))
+    changes = np.empty((4, boards - 1, players))
+    winners, truncated = 0, chunk.outcome is not None and chunk.outcome.truncated
+    if chunk.outcome is not None and not truncated:
         winning = {chunk.teams[player] for player in chunk.outcome.winners}
         winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
-    teams = _array(chunk.teams)
-    _gather(found.counts, chunk.alive, teams, winners, sums, changes)
-    army, others_army, land, others_land = sums
-    won, lost, end = changes
-    return Facts(army, others_army, land, others_land, won, lost, end, cut)
+    _gather(found.counts, chunk.alive, _array(chunk.teams), winners, truncated, sums, changes)
+    return Facts(*sums, *changes)
 
 
 @lru_cache(maxsize=256)
@@ -63,13 +57,17 @@ def _gather(
     alive: NDArray[np.uint16],
     teams: Counts,
     winners: int,
+    truncated: bool,
     sums: Numbers,
     changes: Numbers,
 ) -> None:
+    """Fill `sums` `[4, T + 1, P]` and `changes` `[4, T, P]`, in the order of `Facts`. winners: a bit a player."""
     players = teams.shape[0]
     army, land, won, lost = counts[0], counts[1], counts[2], counts[3]
     for t in range(army.shape[0]):
         for p in range(players):
+            for total in range(4):
+                sums[total, t, p] = 0.0
             for other in range(players):
                 apart = 1 if teams[other] != teams[p] else 0
                 sums[apart, t, p] += army[t, other]
@@ -80,7 +78,10 @@ def _gather(
             changes[1, t - 1, p] = lost[t, p]
             died = (alive[t - 1] >> p) & 1 and not (alive[t] >> p) & 1
             changes[2, t - 1, p] = -1.0 if died else 0.0
+            changes[3, t - 1, p] = 0.0
     last = army.shape[0] - 1
     for p in range(players):
         if (winners >> p) & 1 and (alive[last] >> p) & 1:
             changes[2, last - 1, p] = 1.0
+        if truncated:
+            changes[3, last - 1, p] = 1.0
