@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 
-from generals_client.client_errors import PASSING
+from generals_client.client_errors import PASSING, UNKNOWN
 from generals_client.errors import PositionLost, StreamError, TopicMissing
 from generals_client.positions import Position
 from generals_client.starts import Start
@@ -95,13 +95,13 @@ class BrokerLog:
 
 
 def _patiently(ask: Callable[[], R | None]) -> R:
-    """The answer, asked for again while the broker is not ready."""
+    """The answer, asked for again while the broker is not ready: then partitions that are there are unknown, too."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             answer = ask()
         except KafkaException as error:
-            if error.args[0].code() not in PASSING or time.monotonic() > deadline:
+            if error.args[0].code() not in PASSING | UNKNOWN or time.monotonic() > deadline:
                 raise
             log.info("the broker is not ready; asking again", extra={"error": error.args[0].str()})
         else:

@@ -36,6 +36,9 @@ PASSING = frozenset(
 )
 """The broker is away or not ready yet."""
 
+UNKNOWN = frozenset((KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION))
+"""The topic or the partition is not there, or the broker does not know it yet."""
+
 _OURS = ("group.id", "enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "auto.offset.reset")
 _EAGER = ("range", "roundrobin")
 
@@ -58,7 +61,7 @@ def raise_for(error: KafkaError, topic: str) -> None:
     code = error.code()
     if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise PositionLost(f"{topic}: {error.str()}; records between the position and the log's start are gone")
-    if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+    if code in UNKNOWN:
         raise TopicMissing(f"topic {topic}: {error.str()}")
     passes = code in PASSING or code in OVERTAKEN or code == KafkaError._MAX_POLL_EXCEEDED or error.retriable()
     if error.fatal() or not passes:

@@ -8,10 +8,11 @@ all services.
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from generals_collector.app import Intake, make_app
@@ -29,6 +30,7 @@ from generals_runtime.kafka import (
     BATCH_PRODUCER,
     OrderedProducer,
     TopicMissing,
+    committed_offsets,
     connect,
     log_bounds,
     make_consumer,
@@ -39,6 +41,7 @@ _log = structlog.get_logger("generals_collector.service")
 T = TypeVar("T")
 _LAG_EVERY_S = 2.0
 _ADMIN_S = 15.0
+_STARTS_WITHIN_S = 30.0
 
 
 class RecordsSkipped(OperatorError):
@@ -164,24 +167,17 @@ class CollectorService:
 
     def _starts(self, partitions: Sequence[int]) -> dict[int, int]:
         """Where each partition goes on: at its commit, or where the log begins."""
-        committed = self._committed(partitions)
-        return {p: self._log_start(p) if offset is None else offset for p, offset in committed.items()}
-
-    def _committed(self, partitions: Sequence[int]) -> dict[int, int | None]:
         topic = self._topics.transitions.name
-        if not partitions:
-            return {}
-        asked = ConsumerGroupTopicPartitions(self._settings.group, [TopicPartition(topic, p) for p in partitions])
-        (future,) = self._admin.list_consumer_group_offsets([asked], request_timeout=_ADMIN_S).values()
-        found = future.result(_ADMIN_S).topic_partitions
-        return {one.partition: one.offset if one.offset >= 0 else None for one in found}
+        with closing(self._asking()) as consumer:
+            committed = committed_offsets(consumer, topic, partitions, within_s=_STARTS_WITHIN_S)
+            return {p: log_bounds(consumer, topic, p)[0] if at is None else at for p, at in committed.items()}
 
     def _log_start(self, partition: int) -> int:
-        consumer = make_consumer(self._settings.kafka, group_id=self._settings.group)
-        try:
+        with closing(self._asking()) as consumer:
             return log_bounds(consumer, self._topics.transitions.name, partition)[0]
-        finally:
-            consumer.close()
+
+    def _asking(self) -> Consumer:
+        return make_consumer(self._settings.kafka, group_id=self._settings.group)
 
     def _report(self, gap: Gap) -> None:
         """A gap is loud. One that the log has too is a fact; any other is the consumer's fault, and is read again."""

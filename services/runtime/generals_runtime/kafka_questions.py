@@ -6,7 +6,7 @@ A broker that has just come back answers before it knows its leaders and its gro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -54,6 +54,30 @@ def log_bounds(consumer: Consumer, topic: str, partition: int, *, within_s: floa
         f"the offsets of {topic}[{partition}]",
         within_s=within_s,
     )
+
+
+def committed_offsets(
+    consumer: Consumer, topic: str, partitions: Sequence[int], *, within_s: float = PATIENCE_S
+) -> dict[int, int | None]:
+    """What the consumer's group has committed of each of `partitions`; None where nothing.
+
+    Not asked of an AdminClient: its answer never comes if the broker goes away meanwhile, whatever the timeout.
+
+    Raises:
+        KafkaUnavailable: as `patiently`.
+    """
+    if not partitions:
+        return {}
+    asked = [TopicPartition(topic, number) for number in partitions]
+
+    def ask(timeout_s: float) -> dict[int, int | None]:
+        found = consumer.committed(asked, timeout=timeout_s)
+        for one in found:
+            if one.error is not None:
+                raise KafkaException(one.error)
+        return {one.partition: one.offset if one.offset >= 0 else None for one in found}
+
+    return patiently(ask, f"what has been committed of {topic}", within_s=within_s)
 
 
 def patiently(ask: Callable[[float], R | None], what: str, *, within_s: float = PATIENCE_S) -> R:

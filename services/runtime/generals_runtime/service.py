@@ -31,7 +31,7 @@ from generals_runtime.health import HealthServer
 from generals_runtime.settings import ObservabilitySettings, ServiceSettings, SettingsError, load
 from generals_runtime.watchdog import Watchdog
 
-__all__ = ["Abortable", "Finished", "ReportsReadiness", "Service", "Stop", "main", "run"]
+__all__ = ["Abortable", "Finished", "ReportsReadiness", "Service", "StartsSlowly", "Stop", "main", "run"]
 
 CLEAN, FAILED, WRONG_SETTINGS = 0, 1, 2
 _ONCE_S = 0.5
@@ -75,6 +75,13 @@ class Abortable(Protocol):
 
     def abort(self) -> None:
         """Release locks and children. Must not commit or acknowledge anything."""
+
+
+@runtime_checkable
+class StartsSlowly(Protocol):
+    """A service whose start may take longer than a stall is allowed to: it calls `alive` as it gets on."""
+
+    alive: Callable[[], None]
 
 
 class Stop:
@@ -172,6 +179,8 @@ class _Life:
 
     def _work(self) -> None:
         _log.info("starting")
+        if isinstance(self.service, StartsSlowly):
+            self.service.alive = self.watchdog.beat
         self.service.start()
         self._phase = "running"
         self.watchdog.now("running", self._limits.stall_after_s)

@@ -194,6 +194,7 @@ class DistributedTrainer(Trainer):
         wanted = [(sequence, partition, offset) for sequence, (partition, offset) in enumerate(ordered)]
         for _, partition, offset, batch in refill(self.settings.kafka, self._topic, wanted):
             self.buffers.insert(batch, partition=partition, offset=offset)
+            self.alive()
 
 
 def _part(rank: int, steps: int) -> str:

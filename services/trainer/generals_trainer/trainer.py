@@ -60,6 +60,7 @@ class Trainer:
         self._tracing = tracing.default()
         self._share: tuple[int, int] | None = None
         self._writer = checkpoint.Writer(settings.run_dir)
+        self.alive: Callable[[], None] = lambda: None
         self.version = 0
         self._idle = True
 
@@ -331,6 +332,7 @@ class Trainer:
         self.buffers.begin_refill(saved.buffers)
         for sequence, partition, offset, batch in refill(self.settings.kafka, self._topic, saved.buffers.wanted()):
             self.buffers.put_back(batch, sequence=sequence, partition=partition, offset=offset)
+            self.alive()
         self.buffers.end_refill(saved.buffers)
 
     def status(self, state: str) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from generals_runtime.broker import EmbeddedBroker
 from generals_runtime.kafka import (
     KafkaUnavailable,
     OrderedProducer,
     TopicMissing,
+    committed_offsets,
     ensure_topics,
     log_bounds,
     make_consumer,
@@ -46,6 +47,32 @@ def test_a_missing_topic_is_named_with_what_makes_it(kafka_settings: KafkaSettin
         pytest.raises(TopicMissing, match="topic absent does not exist; `generals topics create`"),
     ):
         partitions_of(consumer, "absent")
+
+
+def test_a_group_is_known_by_what_it_has_committed(
+    kafka_settings: KafkaSettings, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(partitions=3)
+    with OrderedProducer(kafka_settings) as producer:
+        for number in range(3):
+            producer.send(topic, number, b"key", b"value")
+        producer.flush()
+    with asking(kafka_settings) as consumer:
+        consumer.commit(offsets=[TopicPartition(topic, 2, 1)], asynchronous=False)
+        assert committed_offsets(consumer, topic, [0, 2]) == {0: None, 2: 1}
+        assert committed_offsets(consumer, topic, []) == {}
+
+
+def test_what_is_committed_is_asked_for_until_the_broker_is_back(own_broker: EmbeddedBroker) -> None:
+    kafka = KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers)
+    ensure_topics(kafka, [TOPICS.games])
+    with asking(kafka) as consumer:
+        consumer.commit(offsets=[TopicPartition(TOPICS.games.name, 0, 0)], asynchronous=False)
+        own_broker.kill()
+        back = threading.Timer(14.0, own_broker.start)  # longer than one request is waited for
+        back.start()
+        assert committed_offsets(consumer, TOPICS.games.name, [0]) == {0: 0}
+        back.join()
 
 
 def test_a_broker_that_stays_away_is_named_with_what_was_asked() -> None:

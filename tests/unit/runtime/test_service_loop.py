@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -67,6 +68,21 @@ def test_after_a_failure_nothing_is_committed_only_let_go() -> None:
     service = Recorder(_raise(ValueError("broken")))
     assert run(service, ServiceSettings(), stop=Stop()) == 1
     assert service.calls == ["start", "run_once", "run_once", "abort"]
+
+
+def test_a_start_that_gets_on_may_take_longer_than_a_stall() -> None:
+    class Slow(Recorder):
+        def __init__(self, second_round: Callable[[], None]) -> None:
+            super().__init__(second_round)
+            self.alive: Callable[[], None] = lambda: None
+
+        def start(self) -> None:
+            for _ in range(10):
+                time.sleep(0.05)
+                self.alive()
+
+    settings = ServiceSettings(observability=ObservabilitySettings(stall_after_s=0.3))
+    assert run(Slow(_raise(Finished())), settings, stop=Stop()) == 0
 
 
 def test_a_failing_stop_is_a_failure() -> None:
