@@ -44,10 +44,10 @@ class BrokerLog:
     def committed(self, numbers: list[int]) -> dict[int, Position]:
         """The group's positions, of those partitions that have one."""
         asked = [TopicPartition(self._topic, number) for number in numbers]
-        found = _patiently(lambda: self._consumer.committed(asked, timeout=ANSWER_S)) if asked else []
+        found = _patiently(lambda: _checked(self._consumer.committed(asked, timeout=ANSWER_S))) if asked else []
         return {
             tp.partition: Position.from_metadata(self._topic, tp.partition, tp.offset, tp.metadata)
-            for tp in _checked(found)
+            for tp in found
             if tp.offset >= 0
         }
 
@@ -57,13 +57,15 @@ class BrokerLog:
         A partition that the topic did not have when the reader was made begins at its beginning: all its records are
         later than "latest".
         """
+        if not numbers:
+            return {}
         old = [number for number in numbers if number in self.partitions]
         begins = dict.fromkeys(numbers, OFFSET_BEGINNING)
         if isinstance(self._start, datetime):
             stamp = int(self._start.timestamp() * 1000)
             asked = [TopicPartition(self._topic, number, stamp) for number in numbers]
-            found = _patiently(lambda: self._consumer.offsets_for_times(asked, timeout=ANSWER_S)) if asked else []
-            begins |= {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_END for tp in _checked(found)}
+            found = _patiently(lambda: _checked(self._consumer.offsets_for_times(asked, timeout=ANSWER_S)))
+            begins |= {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_END for tp in found}
         elif isinstance(self._start, int):
             begins |= dict.fromkeys(old, self._start)
         elif self._start == "latest":

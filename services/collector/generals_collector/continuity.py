@@ -27,15 +27,11 @@ class Continuity:
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}
-        self._starts: dict[int, int | None] = {}
+        self._starts: dict[int, int] = {}
 
-    def assigned(self, starts: Mapping[int, int | None]) -> None:
-        """Partitions were assigned; `starts` has the committed offset of each, or None without one."""
+    def assigned(self, starts: Mapping[int, int]) -> None:
+        """Partitions were assigned; `starts` has the offset at which each goes on."""
         self._starts.update(starts)
-
-    def next_offset(self, partition: int) -> int | None:
-        """The offset that should come next, if any came."""
-        return self._next.get(partition)
 
     def check(self, partition: int, offset: int) -> Gap | None:
         """Take note of a record; the gap before it, if there is one."""
@@ -43,9 +39,8 @@ class Continuity:
         self._next[partition] = offset + 1
         if expected is not None and offset <= expected:
             return None  # the next one, or a rewind to what was committed
-        if partition in self._starts:
-            # The first of a new assignment; what another collector did meanwhile lies in between.
-            expected = self._starts.pop(partition)
-        if expected is None or offset <= expected:
+        # After a new assignment what another collector did meanwhile may lie in between.
+        known = [one for one in (expected, self._starts.pop(partition, None)) if one is not None]
+        if not known or offset <= max(known):
             return None
-        return Gap(partition, expected, offset)
+        return Gap(partition, max(known), offset)

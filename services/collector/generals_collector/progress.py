@@ -10,12 +10,12 @@ class Progress:
     def __init__(self, stall_after_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stall_after_s = stall_after_s
         self._clock = clock
-        self._position: dict[int, int | None] = {}
+        self._position: dict[int, int] = {}
         self._moved: dict[int, float] = {}
         self._lag: dict[int, int] = {}
 
-    def assigned(self, starts: Mapping[int, int | None]) -> None:
-        """All that is ours from now on, with the committed offsets."""
+    def assigned(self, starts: Mapping[int, int]) -> None:
+        """All that is ours from now on, with the offsets at which each goes on."""
         self._position = dict(starts)
         self._moved = dict.fromkeys(starts, self._clock())
         self._lag = {}
@@ -30,7 +30,7 @@ class Progress:
         """Records left in each partition, given the ends of the log. A caught-up partition counts as moving."""
         for partition, end in ends.items():
             if partition in self._position:
-                self._lag[partition] = end - (self._position[partition] or 0)
+                self._lag[partition] = end - self._position[partition]
                 if self._lag[partition] <= 0:
                     self._moved[partition] = self._clock()
         return dict(self._lag)

@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import structlog
+from aiokafka.errors import KafkaError
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
@@ -41,7 +42,7 @@ _log = structlog.get_logger("generals_collector.service")
 T = TypeVar("T")
 _LAG_EVERY_S = 2.0
 _ADMIN_S = 15.0
-_STARTS_WITHIN_S = 30.0
+_LAG_WITHIN_S = 2.0
 
 
 class RecordsSkipped(OperatorError):
@@ -102,6 +103,8 @@ class CollectorService:
         self._wait(self._app.stop())
         self._producer.close(1.0)
         self._end_loop()
+        if self._intake.failure is not None:
+            raise self._intake.failure
 
     def abort(self) -> None:
         """Nothing is acknowledged or committed: the process ends and its successor reads on from the last commit."""
@@ -166,11 +169,21 @@ class CollectorService:
         self._rejects.limits = settings.limits
 
     def _starts(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Where each partition goes on: at its commit, or where the log begins."""
-        topic = self._topics.transitions.name
+        """Where each partition goes on: at its commit, or where the log begins.
+
+        Faust sends no heartbeats meanwhile: an answer after the session has ended is of no use.
+        """
+        topic, until = self._topics.transitions.name, time.monotonic() + self._settings.flow.session_timeout_s
+
+        def left_s() -> float:
+            return max(0.5, until - time.monotonic())
+
         with closing(self._asking()) as consumer:
-            committed = committed_offsets(consumer, topic, partitions, within_s=_STARTS_WITHIN_S)
-            return {p: log_bounds(consumer, topic, p)[0] if at is None else at for p, at in committed.items()}
+            committed = committed_offsets(consumer, topic, partitions, within_s=left_s())
+            return {
+                number: log_bounds(consumer, topic, number, within_s=left_s())[0] if offset is None else offset
+                for number, offset in committed.items()
+            }
 
     def _log_start(self, partition: int) -> int:
         with closing(self._asking()) as consumer:
@@ -196,8 +209,7 @@ class CollectorService:
         if now < self._next_lag or not self._partitions:
             return
         self._next_lag = now + _LAG_EVERY_S
-        ends = self._wait(self._app.consumer.highwaters(*self._app.consumer.assignment()))
-        lags = self._progress.lags({tp.partition: end for tp, end in ends.items()})
+        lags = self._progress.lags(self._ends())
         topic, group = self._topics.transitions.name, self._settings.group
         for partition, lag in lags.items():
             metrics.default().runtime.consumer_lag.labels(topic, str(partition), group).set(lag)
@@ -205,6 +217,16 @@ class CollectorService:
         stalled = self._progress.stalled()
         if stalled is not None:
             raise OperatorError(f"{stalled}; ending, so that the partitions are assigned anew")
+
+    def _ends(self) -> dict[int, int]:
+        """Where the partitions end; nothing while the broker does not say."""
+        asked = self._app.consumer.highwaters(*self._app.consumer.assignment())
+        try:
+            ends = self._wait(asyncio.wait_for(asked, _LAG_WITHIN_S))
+        except (TimeoutError, KafkaError) as error:
+            _log.info("the lag is not known: the broker does not answer", error=str(error))
+            return {}
+        return {tp.partition: end for tp, end in ends.items()}
 
     def _end_loop(self) -> None:
         tasks = asyncio.all_tasks(self._loop)

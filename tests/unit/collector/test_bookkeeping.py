@@ -28,9 +28,8 @@ def test_a_jump_within_an_assignment_is_a_gap() -> None:
 
 def test_a_log_that_starts_after_the_committed_offset_is_a_gap() -> None:
     continuity = Continuity()
-    continuity.assigned({0: 100, 1: None})
+    continuity.assigned({0: 100})
     assert gaps(continuity, 130) == [Gap(0, 100, 130)]
-    assert gaps(continuity, 7, 8, partition=1) == [], "nothing was committed: earliest is where one starts"
 
 
 def test_what_another_collector_did_between_two_assignments_is_no_gap() -> None:
@@ -42,12 +41,21 @@ def test_what_another_collector_did_between_two_assignments_is_no_gap() -> None:
     assert gaps(continuity, 500, 501, 503) == [Gap(0, 502, 503)]
 
 
+def test_a_gap_long_after_a_partition_came_back_begins_behind_what_was_collected() -> None:
+    continuity = Continuity()
+    continuity.assigned({0: 100})
+    assert gaps(continuity, 100, 101) == []
+    continuity.assigned({0: 102})
+    assert gaps(continuity, 102, 103, 104, 110) == [Gap(0, 105, 110)]
+
+
 def test_partitions_are_watched_apart() -> None:
     continuity = Continuity()
     continuity.assigned({0: 0, 1: 0})
     assert gaps(continuity, 0, 1) == []
     assert gaps(continuity, 0, partition=1) == []
-    assert (continuity.next_offset(0), continuity.next_offset(1), continuity.next_offset(2)) == (2, 1, None)
+    assert gaps(continuity, 3) == [Gap(0, 2, 3)]
+    assert gaps(continuity, 1, partition=1) == []
 
 
 def test_so_many_rejections_in_a_row_stop_the_collector() -> None:
@@ -88,7 +96,7 @@ class Clock:
 def test_a_partition_with_lag_that_does_not_move_is_stalled() -> None:
     clock = Clock()
     progress = Progress(30, clock=clock)
-    progress.assigned({0: 10, 1: None})
+    progress.assigned({0: 10, 1: 0})
     assert progress.lags({0: 15, 1: 0}) == {0: 5, 1: 0}
     clock.now = 29
     progress.reached(0, 12)
