@@ -200,8 +200,8 @@ def report(best: dict[str, dict[str, float]], topic_bytes: float) -> None:
             value, other = best["ours"][name], theirs.get(name)
             ratio = None if other is None else round((value / other) ** better, 2)
             line(f"archive_{name}", value, unit, peer, other, ratio)
-    line("archive_bytes_beside_topic", best["ours"]["bytes"], "bytes", "the experiences topic", topic_bytes,
-         round(topic_bytes / best["ours"]["bytes"], 2))  # fmt: skip
+    line("archive_bytes_beside_topic", best["ours"]["bytes"], "bytes", "records before Kafka compresses them",
+         topic_bytes, round(topic_bytes / best["ours"]["bytes"], 2))  # fmt: skip
 
 
 def line(name: str, value: float, unit: str, peer: str | None, peer_value: float | None, ratio: float | None) -> None:

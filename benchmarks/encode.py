@@ -2,7 +2,8 @@
 
 The work: 64-tick chunks of expander against expander on 20 x 20, two players. From each come, for both players, the
 packed states of all 65 boards, the packed legal moves of all 65, and 64 rewards. Decoding, validation and zstd are not
-in it; `pipeline` has all of them.
+in it; the second figure has all of them. In the pipeline it is readers who derive the moves (ADR 0002); they are made
+here so that the work is the same as everybody else's.
 
 The peer is the same work done tile by tile and board by board in numba, each board anew, as one writes it first.
 """

@@ -5,8 +5,9 @@ fetched, checked, decompressed, deduplicated, grouped; arrays of actions, reward
 (P6 measures their expansion). Each group is a process of its own, as ten users would have; the clock runs
 from the moment when all ten begin to connect until the last has reached the end. Broker and readers share the machine.
 
-The topic holds real play (expander against expander, 20 x 20), written `--copies` times under other game ids.
-The peer is ten groups of plain consumers that only fetch: the same clock, nothing decoded. It is the ceiling.
+The topic holds real play (expander against expander, 20 x 20), written as collectors write, `--copies` times under
+other game ids. The peer is ten groups of plain consumers that only fetch: the same clock, nothing decoded. The two take
+turns, and the best round of each counts.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from real_play import play
 
 from generals_client import ExperienceStream
 from generals_runtime.broker import EmbeddedBroker
-from generals_runtime.kafka import ensure_topics, make_producer
+from generals_runtime.kafka import BATCH_PRODUCER, ensure_topics, make_producer
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch, Source
@@ -51,7 +52,7 @@ def records(experiences: int) -> list[ExperienceBatch]:
 def fill(settings: KafkaSettings, played: list[ExperienceBatch], copies: int) -> tuple[int, int]:
     """Write the topic; (experiences, records)."""
     ensure_topics(settings, TOPICS.with_partitions(PARTITIONS))
-    producer = make_producer(settings)
+    producer = make_producer(settings, overrides=BATCH_PRODUCER)
     offsets = [itertools.count() for _ in range(PARTITIONS)]
     for copy in range(copies):
         for batch in played:
@@ -127,15 +128,18 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=10)
     parser.add_argument("--experiences", type=int, default=100_000)
     parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     played = records(options.experiences)
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker(Path(folder)) as broker:
         settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         experiences, count = fill(settings, played, options.copies)
         servers, groups = broker.bootstrap_servers, options.groups
-        plain = groups * experiences / together(fetch, servers, "plain", groups, count)
-        ours = groups * experiences / together(read, servers, "stream", groups, experiences)
-        alone = experiences / together(read, servers, "alone", 1, experiences)
+        plain = ours = alone = 0.0
+        for turn in range(options.rounds):
+            plain = max(plain, groups * experiences / together(fetch, servers, f"plain-{turn}", groups, count))
+            ours = max(ours, groups * experiences / together(read, servers, f"stream-{turn}", groups, experiences))
+            alone = max(alone, experiences / together(read, servers, f"alone-{turn}", 1, experiences))
     for name, value in ((f"{groups} groups, summed", ours), ("one group alone", alone)):
         line = {"id": "P10", "name": name, "value": round(value), "unit": "experiences/s"}
         peer = {

@@ -26,7 +26,7 @@ from real_play import play
 
 from generals_client.reader import Delivered, ReaderStats
 from generals_runtime.broker import EmbeddedBroker
-from generals_runtime.kafka import OrderedProducer, ensure_topics
+from generals_runtime.kafka import BATCH_PRODUCER, OrderedProducer, ensure_topics
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch
@@ -146,7 +146,7 @@ def _broker(folder: Path) -> Iterator[KafkaSettings]:
 
 def _produce(kafka: KafkaSettings, batches: list[ExperienceBatch]) -> None:
     ensure_topics(kafka, kafka.topics().with_partitions(1))
-    with OrderedProducer(kafka) as producer:
+    with OrderedProducer(kafka, overrides=BATCH_PRODUCER) as producer:
         for batch in batches:
             producer.send(kafka.topics().experiences.name, 0, batch.game_id.encode(), encode_batch(batch))
         producer.flush()

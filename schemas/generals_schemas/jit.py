@@ -2,8 +2,8 @@
 
 Numba's cache knows only the date of the file a function stands in. A kernel that calls a function of another file, or
 uses a constant from there, would go on running the old one after that file was edited or upgraded. So the stamp of
-every cached function here covers all files of its package that name `generals_schemas.jit`; a module of constants for
-kernels names it in its docstring.
+every cached function here covers all files of its package, and of this one, that name `generals_schemas.jit`; a module
+that kernels take something from, but has no kernels, names it in its docstring.
 """
 
 import hashlib
@@ -47,7 +47,8 @@ def _stamped(dispatcher: Any, module: str) -> Any:
     """Widen the cache's stamp. Numba has no public way; where its insides differ, its own stamp stays."""
     cache_file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
-        cache_file._source_stamp = (cache_file._source_stamp, _package_stamp(module.partition(".")[0]))
+        packages = (module.partition(".")[0], __name__.partition(".")[0])
+        cache_file._source_stamp = (cache_file._source_stamp, *map(_package_stamp, packages))
     return dispatcher
 
 

@@ -1,7 +1,7 @@
 """Many bytes at once from anywhere in a byte array, and the zeros at a word's ends, for kernels.
 
-x86 and ARM load and store unaligned words at full speed, but numba offers views of aligned ones only.
-Callers answer for the bounds. Little-endian machines only, as all records are.
+For those of `generals_schemas.jit`. x86 and ARM load and store unaligned words at full speed, but numba offers views of
+aligned ones only. Callers answer for the bounds. Little-endian machines only, as all records are.
 """
 
 from collections.abc import Callable

@@ -4,8 +4,8 @@ Unusual: this is the order of the wire (`np.packbits(..., bitorder="little")` of
 whole words of planes instead of packing rows. Rows therefore straddle words; two column masks keep a shift by one tile
 from wrapping around the board's edge. Words need GUARD zero words on both sides so that shifts need no branches.
 
-Words are stored to byte offsets that no alignment holds for, and 64 comparisons become one word (a packed compare and a
-move-mask on machines that have them): numba has no expression for either, hence the intrinsics.
+64 comparisons become one word (a packed compare and a move-mask on machines that have them): numba has no expression
+for that, hence the intrinsics.
 """
 
 from collections.abc import Callable
@@ -25,27 +25,6 @@ Words: TypeAlias = NDArray[np.uint64]
 GUARD = 2
 """Zero words before and behind a board: a shift by a row of 64 tiles reaches one word and one bit further."""
 
-_U64 = ir.IntType(64)
-
-
-def _store(_: Any, array: Any, offset: Any, word: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), _U64.as_pointer())
-        builder.store(arguments[2], place, align=1)
-        return context.get_dummy_value()
-
-    return types.void(array, offset, word), generate
-
-
-def _load(_: Any, array: Any, offset: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), _U64.as_pointer())
-        return builder.load(place, align=1)
-
-    return types.uint64(array, offset), generate
-
 
 def _compare(how: str) -> Any:
     def template(_: Any, array: Any, offset: Any, value: Any) -> Any:
@@ -58,34 +37,18 @@ def _compare(how: str) -> Any:
                 ir.Constant(lanes, ir.Undefined), builder.trunc(arguments[2], element), ir.IntType(32)(0)
             )
             every = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
-            return builder.bitcast(builder.icmp_unsigned(how, values, every), _U64)
+            return builder.bitcast(builder.icmp_unsigned(how, values, every), ir.IntType(64))
 
         return types.uint64(array, types.intp, types.int64), generate
 
     return intrinsic(template)
 
 
-def _lowest(_: Any, word: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), generate
-
-
-store_word = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store))
-"""Write a word at a byte offset. Eight bytes are written: the caller keeps them within the array."""
-
-load_word = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load))
-"""Read a word at a byte offset. Eight bytes are read: the caller keeps them within the array."""
-
 mask_above = cast("Callable[[NDArray[Any], int, int], np.uint64]", _compare(">"))
 """Which of the 64 elements from an index on are above a value. The caller keeps all 64 within the unsigned array."""
 
 mask_equal = cast("Callable[[NDArray[Any], int, int], np.uint64]", _compare("=="))
 """Which of the 64 elements from an index on equal a value. The caller keeps all 64 within the unsigned array."""
-
-lowest_bit = cast("Callable[[np.uint64], int]", intrinsic(_lowest))
-"""The index of the lowest bit that is set."""
 
 
 def word_count(tiles: int) -> int:

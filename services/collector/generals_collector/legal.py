@@ -8,19 +8,11 @@ stored: action `i * 4 + d` is legal if bit i of direction d is set, and so is `4
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import (
-    GUARD,
-    Words,
-    column_masks,
-    load_word,
-    mask_above,
-    shift_down,
-    shift_up,
-    store_word,
-)
+from generals_collector.bitboards import GUARD, Words, column_masks, mask_above, shift_down, shift_up
 from generals_collector.survey import read_only
 from generals_schemas.jit import jit_kernel
 from generals_schemas.records import Armies
+from generals_schemas.unaligned import load64, store64
 
 DIRECTIONS = 4
 
@@ -68,16 +60,16 @@ def _legal(
             enter[k + 2] = ~able[k] & masks[0, k]
         place = t * DIRECTIONS * row_bytes
         for k in range(length):
-            store_word(moves, place + 8 * k, own[k] & shift_up(enter, k, width))
+            store64(moves, place + 8 * k, own[k] & shift_up(enter, k, width))
         place += row_bytes
         for k in range(length):
-            store_word(moves, place + 8 * k, own[k] & shift_down(enter, k, width))
+            store64(moves, place + 8 * k, own[k] & shift_down(enter, k, width))
         place += row_bytes
         for k in range(length):
-            store_word(moves, place + 8 * k, own[k] & shift_up(enter, k, 1) & masks[1, k])
+            store64(moves, place + 8 * k, own[k] & shift_up(enter, k, 1) & masks[1, k])
         place += row_bytes
         for k in range(length):
-            store_word(moves, place + 8 * k, own[k] & shift_down(enter, k, 1) & masks[2, k])
+            store64(moves, place + 8 * k, own[k] & shift_down(enter, k, 1) & masks[2, k])
 
 
 @jit_kernel
@@ -98,7 +90,7 @@ def _fetch(bits: NDArray[np.uint8], place: int, row_bytes: int, words: Words) ->
     """The words of the plane whose bytes begin at `place`. The last are read byte by byte: nothing is behind."""
     whole = row_bytes // 8
     for k in range(whole):
-        words[k] = load_word(bits, place + 8 * k)
+        words[k] = load64(bits, place + 8 * k)
     if whole < words.shape[0]:
         word = np.uint64(0)
         for b in range(row_bytes - 8 * whole):

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import Words, flip, lowest_bit, mask_above, mask_equal, word_count
+from generals_collector.bitboards import Words, flip, mask_above, mask_equal, word_count
 from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, TransitionChunk
 from generals_schemas.tiles import IS_CITY, IS_IMPASSABLE, IS_STRUCTURE
+from generals_schemas.unaligned import trailing_zeros
 
 Counts = NDArray[np.int64]
 
@@ -92,7 +93,7 @@ def _survey(
         for k in range(change_words.shape[0]):
             word = change_words[k]
             while word != 0:
-                byte = lowest_bit(word) >> 3
+                byte = trailing_zeros(word) >> 3
                 word &= ~(np.uint64(255) << np.uint64(byte * 8))
                 i = k * 8 + byte
                 _change(tiles[t - 1, i], tiles[t, i], i, holding, boards[t], land[t], won[t], lost[t])
@@ -122,7 +123,7 @@ def _begin_terrain(tiles: NDArray[np.uint8], board: Words, scratch: NDArray[np.u
     for k in range(length):
         word = mask_above(scratch, k * 64, 0)
         while word != 0:
-            i = k * 64 + lowest_bit(word)
+            i = k * 64 + trailing_zeros(word)
             word &= word - np.uint64(1)
             if IS_STRUCTURE[scratch[i]]:
                 flip(board[players], i)

@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import lowest_bit
 from generals_collector.survey import read_only
 from generals_schemas.actions import DEAD
 from generals_schemas.errors import BadRecord
@@ -33,6 +32,7 @@ from generals_schemas.tiles import (
     UNSEEN,
     kinds_where,
 )
+from generals_schemas.unaligned import trailing_zeros
 
 MAX_TICK = 2**31 - 1
 LOG_PROB_SLACK = 1e-3
@@ -181,7 +181,7 @@ def _bad_tile(tiles: NDArray[np.uint8], players: int, changes: NDArray[np.uint8]
         for k in range(change_words.shape[0]):
             word = change_words[k]
             while word != 0:
-                byte = lowest_bit(word) >> 3
+                byte = trailing_zeros(word) >> 3
                 word &= ~(np.uint64(255) << np.uint64(byte * 8))
                 i = k * 8 + byte
                 before, after = tiles[t - 1, i], tiles[t, i]

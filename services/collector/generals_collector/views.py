@@ -15,19 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import (
-    GUARD,
-    Words,
-    column_masks,
-    dilate,
-    lowest_bit,
-    neighbourhoods,
-    store_word,
-)
+from generals_collector.bitboards import GUARD, Words, column_masks, dilate, neighbourhoods
 from generals_collector.survey import Survey, read_only
 from generals_schemas.encodings import BASE_PLANES
 from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, TransitionChunk
+from generals_schemas.unaligned import store64, trailing_zeros
 
 MINE = "mine"
 """A sixth plane, the player's own tiles, stored when it has a team mate: only these can be moved."""
@@ -191,7 +184,7 @@ def _view(
 @jit_inline
 def _store(bits: NDArray[np.uint8], place: int, plane: Words) -> None:
     for k in range(plane.shape[0]):
-        store_word(bits, place + 8 * k, plane[k])
+        store64(bits, place + 8 * k, plane[k])
 
 
 @jit_kernel
@@ -220,7 +213,7 @@ def _look(spread: Words, visible: Words, sight: Armies) -> None:
         word = spread[k] ^ visible[k]
         visible[k] = spread[k]
         while word != 0:
-            i = k * 64 + lowest_bit(word)
+            i = k * 64 + trailing_zeros(word)
             word &= word - np.uint64(1)
             sight[i] = ~sight[i]
 
@@ -231,7 +224,7 @@ def _look_around(gained: Words, visible: Words, sight: Armies, around: NDArray[n
     for k in range(gained.shape[0]):
         word = gained[k]
         while word != 0:
-            i = k * 64 + lowest_bit(word)
+            i = k * 64 + trailing_zeros(word)
             word &= word - np.uint64(1)
             for n in range(9):
                 j = around[i, n]

@@ -113,7 +113,7 @@ class DistributedTrainer(Trainer):
 
     def _make_learner(self, layout: Layout) -> Learner:
         learner = super()._make_learner(layout)
-        learner.average = self._average
+        learner.average_gradients = self._average
         return learner
 
     def _average(self, gradients: list[Tensor]) -> None:

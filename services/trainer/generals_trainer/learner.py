@@ -22,7 +22,7 @@ from generals_trainer.samples import Layout, Sample
 from generals_trainer.settings import LearnerSettings
 from generals_trainer.tensors import LearnerBatch, Tensors
 
-Averager: TypeAlias = Callable[[list[Tensor]], None]
+GradientAverager: TypeAlias = Callable[[list[Tensor]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Learner(Protocol):
     def __init__(self, layout: Layout, settings: LearnerSettings, *, device: torch.device, seed: int) -> None:
         """Boards of `layout`'s encoding will come; those of other sizes too."""
 
-    average: Averager | None
+    average_gradients: GradientAverager | None
     """Called with the gradients of each update, to average them with other ranks' in place. None: there are none."""
 
     def learn(self, sample: Sample) -> Learnt:
@@ -113,7 +113,7 @@ class DoubleDQN:
         self.target = deepcopy(self.network).requires_grad_(False)
         self.published: nn.Module = deepcopy(self.target)
         self.steps = 0
-        self.average: Averager | None = None
+        self.average_gradients: GradientAverager | None = None
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, eps=settings.adam_eps)
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._tensors: dict[Layout, Tensors] = {}
@@ -131,16 +131,16 @@ class DoubleDQN:
     def _update(self) -> tuple[float, float]:
         """Move by the gradients. Returns their norm and the learning rate."""
         gradients = self._all_gradients()
-        if self.average is not None:
-            self.average(gradients)
+        if self.average_gradients is not None:
+            self.average_gradients(gradients)
         rate = self.settings.learning_rate_at(self.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
         self._optimizer.step()
         self.steps += 1
-        self._follow(self.target, self.settings.target_rate)
-        self._follow(self.published, self.settings.averaging_rate_at(self.steps))
+        self._move(self.target, self.settings.target_rate)
+        self._move(self.published, self.settings.averaging_rate_at(self.steps))
         return float(norm), rate
 
     def _gradients(self, sample: Sample) -> tuple[NDArray[np.float32], float, float]:
@@ -214,7 +214,7 @@ class DoubleDQN:
         return self._tensors[layout]
 
     @torch.no_grad()
-    def _follow(self, follower: nn.Module, rate: float) -> None:
+    def _move(self, follower: nn.Module, rate: float) -> None:
         """Move a network's weights a part of the way to the learnt ones."""
         ours: list[Tensor] = list(follower.parameters())
         theirs: list[Tensor] = list(self.network.parameters())

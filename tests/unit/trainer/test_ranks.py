@@ -52,9 +52,9 @@ def run_rank(out: str, batch: Any) -> None:
     sample = make_sample(lambda **_: batch)
     half = part_of(sample, slice(16 * ranks.rank, 16 * ranks.rank + 16))
     learner = DoubleDQN(sample.layout, SETTINGS, device=CPU, seed=3)
-    learner.average = lambda gradients: ranks.average(gradients, 2)
+    learner.average_gradients = lambda gradients: ranks.average(gradients, 2)
     learner.learn(half)
-    learner.average = lambda gradients: ranks.average(gradients, 1)
+    learner.average_gradients = lambda gradients: ranks.average(gradients, 1)
     if ranks.rank == 0:
         learner.learn(half)
     else:
