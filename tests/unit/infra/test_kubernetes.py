@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -135,6 +136,55 @@ def test_only_producers_of_a_topic_may_write_to_it() -> None:
                 assert acl["resource"]["patternType"] == "literal"
                 writers[acl["resource"]["name"]].add(user["metadata"]["name"].removeprefix("generals-"))
     assert writers == {spec.name: set(spec.producers) for spec in TOPICS}
+
+
+def groups_in(path: Path) -> set[str]:
+    """The consumer groups that a file names: `group_id="..."`, or `group_id=NAME` of a constant of the same file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    values = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "group_id"]
+    named = [constants.get(value.id) for value in values if isinstance(value, ast.Name)]
+    written = [value.value for value in values if isinstance(value, ast.Constant)]
+    return {group for group in named + written if isinstance(group, str)}
+
+
+def groups_by_user() -> dict[str, set[str]]:
+    """The groups of each service's own files, and of those of the runtime that it imports."""
+    found: dict[str, set[str]] = {}
+    shared = {path.stem: groups_in(path) for path in (ROOT / "services/runtime/generals_runtime").glob("*.py")}
+    for service in (*SERVICES, "console"):
+        found[service] = set()
+        for path in (ROOT / "services" / service / f"generals_{service}").rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            imported = [groups for name, groups in shared.items() if f"from generals_runtime.{name} import" in text]
+            found[service] |= groups_in(path).union(*imported)
+    return found
+
+
+def test_every_user_may_read_as_the_groups_that_its_service_names() -> None:
+    documents = yaml.safe_load_all((K8S / "base" / "users.yaml").read_text(encoding="utf-8"))
+    acls = {user["metadata"]["name"]: user["spec"]["authorization"]["acls"] for user in documents}
+
+    def may_read(service: str, group: str) -> bool:
+        for acl in acls[f"generals-{service}"]:
+            kind, name, pattern = (acl["resource"][key] for key in ("type", "name", "patternType"))
+            covers = group.startswith(name) if pattern == "prefix" else name in (group, "*")
+            if kind == "group" and covers and {"Read", "Describe"} <= set(acl["operations"]):
+                return True
+        return False
+
+    wanted = groups_by_user()
+    assert wanted["engine"] >= {"generals-engine-spill", "generals-policies"}
+    assert wanted["trainer"] >= {"generals-trainer-refill", "generals-policies"}
+    assert wanted["writer"] == {"generals-archive-reader"}
+    refused = [(service, name) for service, names in wanted.items() for name in names if not may_read(service, name)]
+    assert refused == []
 
 
 @pytest.mark.parametrize("overlay", ["staging", "prod"])
