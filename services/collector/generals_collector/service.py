@@ -25,7 +25,7 @@ from generals_collector.pipeline import Destinations, Pipeline
 from generals_collector.progress import Progress
 from generals_collector.reloading import Reloader
 from generals_collector.settings import CollectorSettings
-from generals_runtime import metrics
+from generals_runtime import logs, metrics
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import (
     BATCH_PRODUCER,
@@ -154,9 +154,14 @@ class CollectorService:
             )
 
     def _note(self, converted: Converted) -> None:
-        rejected = converted.rejected
+        rejected, source = converted.rejected, converted.source
+        game_id = (source.key or b"").decode(errors="replace")
+        if logs.tells(game_id):
+            _log.debug(
+                "chunk converted", game_id=game_id, partition=source.partition, offset=source.offset,
+                experiences=converted.experiences,
+            )  # fmt: skip
         if rejected is not None:
-            source = converted.source
             metrics.default().collector.validation_failures.labels(rejected.reason).inc()
             _log.warning(
                 "chunk rejected", reason=rejected.reason, detail=rejected.detail, topic=source.topic,

@@ -20,7 +20,7 @@ from generals_engine.outbox_choice import open_outbox
 from generals_engine.partitions import partition_of
 from generals_engine.settings import EngineSettings
 from generals_engine.timing import timed
-from generals_runtime import metrics, tracing
+from generals_runtime import logs, metrics, tracing
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import TopicMissing, connect
 from generals_runtime.service import Finished
@@ -184,7 +184,7 @@ class EngineWorker:
         engine.game_seconds.observe(summary.duration_ms / 1000)
         if played.failure is not None:
             engine.game_failures.labels(played.failure.partition(":")[0][:40]).inc()
-            _log.error("game dropped", game=summary.game_id, tick=summary.ticks, reason=played.failure)
+            _log.error("game dropped", game_id=summary.game_id, tick=summary.ticks, reason=played.failure)
         self._take(self._topics.games.name, summary.game_id, encode_game(summary))
 
     def _take(self, topic: str, game_id: str, value: bytes, span: tracing.Span | None = None) -> None:
@@ -204,4 +204,11 @@ class EngineWorker:
             if record.span is not None:
                 record.span.end()
             self._waiting.popleft()
+            self._tell(record)
         return True
+
+    def _tell(self, record: _Record) -> None:
+        game_id = record.key.decode()
+        if logs.tells(game_id):
+            what = "chunk" if record.topic == self._topics.transitions.name else "summary"
+            _log.debug(f"{what} sent", game_id=game_id, partition=record.partition, bytes=len(record.value))

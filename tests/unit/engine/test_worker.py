@@ -1,11 +1,17 @@
 """The worker's own logic, apart from Kafka: order when there is no room, pace, where games lie, settings."""
 
+from collections.abc import Iterator
+
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from generals_engine.partitions import murmur2, partition_of
 from generals_engine.settings import EngineSettings
 from generals_engine.worker import CannotPlay, EngineWorker, Pace
+from generals_runtime import logs
+from generals_runtime.kafka import Headers
+from generals_runtime.service import Finished
 
 
 @pytest.mark.parametrize(
@@ -76,3 +82,45 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, obj
 
 def test_every_run_gets_an_id_of_its_own() -> None:
     assert EngineSettings().run != EngineSettings().run
+
+
+class TakesAll:
+    """An outbox without Kafka behind it."""
+
+    unsent = 0
+
+    def put(
+        self, topic: str, partition: int, key: bytes, value: bytes, timestamp_ms: int, headers: Headers | None = None
+    ) -> None: ...
+
+    def pump(self, timeout_s: float = 0.0) -> None: ...
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        return 0
+
+
+@pytest.fixture
+def _follows_nobody_afterwards() -> Iterator[None]:
+    yield
+    logs.follow(None)
+
+
+@pytest.mark.usefixtures("_follows_nobody_afterwards")
+@pytest.mark.parametrize("followed", ["run-0-1", None])
+def test_the_chunks_of_a_followed_game_are_told_and_those_of_no_other(
+    followed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EngineSettings(run="run", games=3, max_games=3, width=8, height=8, tick_limit=150)
+    worker = EngineWorker(settings, outbox=TakesAll())
+    topics = settings.kafka.topics()
+    counts = {topics.transitions.name: 8, topics.games.name: 8}
+    monkeypatch.setattr(worker, "_count_partitions", lambda: counts)
+    logs.follow(followed)
+    with capture_logs() as told:
+        worker.start()
+        with pytest.raises(Finished):
+            while True:
+                worker.run_once(1.0)
+    sent = [(entry["event"], entry["game_id"]) for entry in told if entry["log_level"] == "debug"]
+    assert set(sent) == ({("chunk sent", followed), ("summary sent", followed)} if followed else set())
+    assert not sent or sent[-1] == ("summary sent", followed)

@@ -88,3 +88,18 @@ def test_a_followed_game_is_logged_below_the_level_and_nothing_else_is(capsys: p
     log.debug("move", game_id="game-8")
     logging.getLogger("other").info("chatter")
     assert [event.get("game_id") for event in _events(capsys)] == ["game-7"]
+
+
+@pytest.mark.parametrize(
+    ("level", "followed", "told"),
+    [("info", None, set()), ("info", "game-7", {"game-7"}), ("debug", None, {"game-7", "game-8"})],
+)
+def test_who_asks_first_hears_what_would_be_logged(
+    level: str, followed: str | None, told: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _configure(level)
+    logs.follow(followed)
+    for game in ("game-7", "game-8"):
+        structlog.get_logger().debug("move", game_id=game)
+    assert {event["game_id"] for event in _events(capsys)} == told
+    assert {game for game in ("game-7", "game-8") if logs.tells(game)} == told
