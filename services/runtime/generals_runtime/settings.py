@@ -118,7 +118,9 @@ class ObservabilitySettings(SettingsGroup):
     """What the service says about itself, and where."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    follow_game: str | None = Field(default=None, description="log each chunk of the game with this id, whatever the level")
+    follow_game: str | None = Field(
+        default=None, description="log each chunk of the game with this id, whatever the level"
+    )
     log_format: Literal["auto", "json", "human"] = Field(
         default="auto", description="auto: human on a terminal, else JSON"
     )
