@@ -57,7 +57,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
       status = "Enabled"
       # Only the data: claims and policies are read again and again.
       filter {
-        prefix = "archive/generals.experiences/"
+        prefix = "archive/topic=generals.experiences/"
       }
       transition {
         days          = rule.value
