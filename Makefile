@@ -37,7 +37,7 @@ setup: .venv/.ready .cache/kafka/.ready .venv/.compiled    ## install everything
 demo: setup      ## run the whole pipeline for a minute and prove that nothing was lost
 	@$(BIN)/generals demo --seconds $(SECONDS)
 
-learn: setup     ## let an agent learn from nothing, then play its matches (17 minutes)
+learn: setup     ## let an agent learn from nothing, then play its matches (about 13 minutes)
 	@$(BIN)/generals learn
 
 test: setup      ## the tests: unit, real Kafka, real S3
@@ -65,7 +65,7 @@ compose-test: setup  ## bring the stack up, scale it, kill every service, audit
 	@GENERALS_TEST_COMPOSE=required $(BIN)/python -u -m pytest -m slow -s tests/e2e/test_compose.py
 
 chaos: setup     ## strike every service under load (MINUTES, SEED), then audit
-	@$(BIN)/generals chaos --minutes $(MINUTES) --seed $(SEED)
+	@$(BIN)/generals chaos --minutes $(MINUTES) --seed $(SEED) --trainer
 
 soak: setup      ## run everything for long and see that nothing grows (MINUTES, SEED)
 	@$(BIN)/generals soak --minutes $(MINUTES) --seed $(SEED)

@@ -1,4 +1,4 @@
-"""The limit of C6: bad data goes to the dead-letter topic, but a bad deployment must not drain everything there."""
+"""A limit: bad data goes to the dead-letter topic, but a bad deployment must not drain everything there."""
 
 from collections import deque
 

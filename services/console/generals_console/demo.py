@@ -155,7 +155,9 @@ class _Demo:
         watcher = GameWatcher(self._kafka, self._kafka.topics().transitions.name)
         try:
             self._wait_for_all_stages(readings)
-            self._view.say(f"all five stages work; playing for {self._options.seconds:.0f} s")
+            self._view.say(
+                f"every stage works: played, collected, archived, inserted; playing for {self._options.seconds:.0f} s"
+            )
             end = time.monotonic() + self._options.seconds
             while time.monotonic() < end:
                 self._look(readings)
@@ -193,13 +195,13 @@ class _Demo:
         while time.monotonic() < deadline:
             self._look(readings)
             newest = readings[-1]
-            if newest.collected and newest.inserted:
+            if newest.collected and newest.archived and newest.inserted:
                 return
             self._stop.wait(REFRESH_S)
         raise OperatorError(
             f"after {START_WITHIN_S:.0f} s not all stages work: {readings[-1].ticks:,} ticks played, "
-            f"{readings[-1].collected:,} experiences collected, {readings[-1].inserted:,} inserted; "
-            f"what the services say is in {self._logs}"
+            f"{readings[-1].collected:,} experiences collected, {readings[-1].archived:,} archived, "
+            f"{readings[-1].inserted:,} inserted; what the services say is in {self._logs}"
         )
 
     def _look(self, readings: list[Reading]) -> None:

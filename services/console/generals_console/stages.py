@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from generals_console.scrape import Scrape, scrape
 
-STAGES = ("emitted", "collected", "archived", "inserted")
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -23,7 +21,6 @@ class Reading:
     trainer_steps: int = 0
     loss: float = 0.0
     rejected: int = 0
-    collector_lag: int = 0
     services: Mapping[str, Scrape] = field(default_factory=dict)
 
 

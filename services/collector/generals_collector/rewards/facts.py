@@ -14,7 +14,7 @@ Numbers = NDArray[np.float64]
 
 
 class Facts(NamedTuple):
-    """Arrays of one chunk; a named tuple, for kernels take these.
+    """Arrays of one chunk; kernels take them one by one.
 
     army, others_army: `[T + 1, P]` armies of the player's team and of all other teams, on each board.
     land, others_land: `[T + 1, P]` tiles likewise.

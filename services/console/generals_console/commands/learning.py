@@ -14,7 +14,9 @@ from generals_runtime.errors import OperatorError
 Games = Annotated[int, typer.Option(min=1, help="Games of each match, half of them with seats changed.")]
 Size = Annotated[int | None, typer.Option(min=3, max=64, help="Side of the board.", show_default="the site's")]
 TickLimit = Annotated[int, typer.Option(min=1, help="A game that lasts longer is a draw.")]
-PLAYERS_HELP = "random, expander, …, latest, name[@version] as published, an .onnx file, module:factory, or a URL."
+PLAYERS_HELP = (
+    "random, expander, …, latest, name or name@version as published, an .onnx file, module:factory, or a URL."
+)
 
 
 def register(app: typer.Typer) -> None:

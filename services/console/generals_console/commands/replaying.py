@@ -66,7 +66,10 @@ def chaos(
     trainer: Annotated[bool, typer.Option("--trainer", help="Run and strike a trainer too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Kill, freeze, scale and starve every service under load; then audit. Exit code 1 unless all is there, once."""
+    """Kill, freeze, scale and starve services under load, make clocks jump; then audit.
+
+    The trainer is among them with --trainer. Exit code 1 unless all is there, once.
+    """
     from generals_console.chaos_command import run
 
     sys.exit(

@@ -19,7 +19,6 @@ from generals_engine.rng import draw, scaled
 from generals_schemas.jit import jit_kernel
 
 _TRIES = 64
-_S2 = np.uint64(2)
 
 
 @jit_kernel
