@@ -1,10 +1,17 @@
 """Rewards by name, their parameters and their sums."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from numpy.random import default_rng
 
+from generals_collector.reward_page import document
 from generals_collector.rewards import Facts, Reward, get_reward, reward_names
+
+PAGE = Path(__file__).parents[3] / "docs" / "rewards.md"
 
 
 def facts(seed: int, ticks: int = 40, players: int = 3) -> Facts:
@@ -91,3 +98,29 @@ def test_ones_own_reward_is_found_by_module_and_attribute(monkeypatch: pytest.Mo
     reward = get_reward("own_rewards:LAND")
     at = facts(seed)
     np.testing.assert_allclose(reward.evaluate(at, reward.parameters({"scale": 2.0})), 2 * at.land[1:])
+
+
+def test_the_page_is_what_the_declarations_say() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == document(), "out of date: python -m generals_collector.rewards > docs/rewards.md"
+    for name in reward_names():
+        section = page.split(f"## {name}\n")[1].split("\n## ")[0]
+        for parameter in get_reward(name).params:
+            assert f"| `{parameter}` |" in section
+            assert parameter == "clip" or re.search(rf"^- .*\b{parameter}\b.*:", section, re.MULTILINE), parameter
+
+
+def test_the_pages_own_reward_works_by_its_name(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "land_reward.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    reward, given = get_reward("land_reward:REWARD"), facts(seed)
+    assert reward.name == "land_reward:REWARD"
+    scores = reward.evaluate(given, reward.parameters({"per_tile": 2.0}))
+    np.testing.assert_array_equal(scores, 2.0 * (given.land[1:] - given.land[:-1]))
+
+
+def test_the_pages_configuration_is_one_that_a_collector_takes() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    section = yaml.safe_load(text)["collector"]
+    assert get_reward(section["reward"]).changed(section["reward_params"]) == section["reward_params"]

@@ -1,6 +1,8 @@
 """The environments pass their libraries' own tests, and play what the rules say."""
 
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -13,6 +15,9 @@ from pettingzoo.utils import parallel_to_aec
 
 from generals_engine.envs import NAMES, GeneralsEnv, GeneralsVectorEnv, parallel_env
 from generals_engine.kernel.state import ARMIES, TILES
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "environments.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
 SMALL: dict[str, Any] = {"width": 6, "height": 6, "tick_limit": 80}
 
@@ -163,3 +168,17 @@ def test_rendering_shows_the_whole_board() -> None:
     assert text is not None
     assert "A1" in text
     assert "B1" in text
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["single", "vector", "parallel"])
+def test_the_guides_examples_run(example: str) -> None:
+    exec(example, {})  # noqa: S102 - code of a page in this repository, which it tests
+
+
+def test_the_guides_table_is_what_is_registered() -> None:
+    rows = re.findall(r"^\| `(Generals/\S+)` \| (\d+) \| (\d+) × (\d+) \| ([\d,]+) \|$", GUIDE.read_text("utf-8"), re.M)
+    found = {
+        name: {"players": int(p), "width": int(w), "height": int(h), "tick_limit": int(limit.replace(",", ""))}
+        for name, p, w, h, limit in rows
+    }
+    assert found == {name: {"tick_limit": 1000, **arguments} for name, arguments in NAMES.items()}

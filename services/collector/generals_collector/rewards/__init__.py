@@ -14,7 +14,7 @@ from generals_collector.rewards.facts import Facts, gather_facts
 
 __all__ = ["Facts", "Reward", "gather_facts", "get_reward", "reward_names"]
 
-_NO_REWARDS = {"composition", "declaration", "facts"}
+_NO_REWARDS = {"__main__", "composition", "declaration", "facts"}
 
 
 def reward_names() -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""The end of the game alone: nothing is given before it."""
+"""The end of the game alone: nothing is given before it.
+
+- win: in the tick with which the player's living team wins.
+- loss: in the tick in which the player dies.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -4,6 +4,11 @@ With `end` 0, as by default, the potential vanishes where an episode ends, and a
 optimal policy as it is (for a learner with the same gamma). `end` 0.5 is the recipe that learnt fastest here: it adds
 what amounts to a larger reward for winning. A truncated game keeps its potential, for a learner goes on from there;
 with `cut` 0 it vanishes there, for a learner that takes it for a draw.
+
+- gamma: the learner's discount.
+- land, army: weights of the team's share of all land and of all army, each less one half.
+- end: the potential after a win; after a death it is the same below zero.
+- cut: by what the potential is multiplied where the tick limit ends the game.
 """
 
 import numpy as np

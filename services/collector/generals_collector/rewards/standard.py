@@ -2,6 +2,10 @@
 
 Winning and dying give `win` and `loss` and nothing else. A general that is captured is a city afterwards and counts as
 a city for its captor.
+
+- win, loss: in the tick with which the player's living team wins, in which the player dies.
+- city_captured, city_lost: for each city that the tick made the player's, that it took from the player.
+- army_advantage: every tick, times (own - others) / (own + others) of the armies of the team and of all others.
 """
 
 import numpy as np
