@@ -242,10 +242,13 @@ class DestinationWriter:
         return cursor
 
     def _fetch_from_segments(self) -> None:
-        """Assigning again is how positions are set: seeking is not allowed before the first fetch."""
-        self._consumer.assign(
-            [TopicPartition(self._topic, number, segment.end) for number, segment in self._mine.segments.items()]
-        )
+        """Assigning again is how positions are set: seeking is not allowed before the first fetch.
+
+        librdkafka remembers a pause through assignments, also one from before a rebalance: it is undone first.
+        """
+        places = [TopicPartition(self._topic, number, segment.end) for number, segment in self._mine.segments.items()]
+        self._consumer.resume(places)
+        self._consumer.assign(places)
         self._paused = False
 
     def _close_segment(self, number: int, reason: str) -> None:

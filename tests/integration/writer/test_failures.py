@@ -12,6 +12,7 @@ import pytest
 from failing_proxy import FailingProxy
 from writer_process import WriterProcess, wait_for_output, wait_until_archived
 
+from generals_runtime.kafka import make_consumer
 from generals_runtime.objects import open_store
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.records import ExperienceBatch
@@ -22,6 +23,18 @@ Play = Callable[..., list[ExperienceBatch]]
 Produce = Callable[..., None]
 MakeWriter = Callable[..., WriterProcess]
 QUICK = {"records": 20, "idle_seconds": 1.0}
+
+
+def a_member_comes_and_goes(group: str, topic: str, kafka: KafkaSettings) -> None:
+    """A rebalance, and another one."""
+    visitor = make_consumer(kafka, group_id=group)
+    joined: list[int] = []
+    visitor.subscribe([topic], on_assign=lambda _, partitions: joined.extend(p.partition for p in partitions))
+    deadline = time.monotonic() + 60.0
+    while not joined:
+        assert time.monotonic() < deadline
+        visitor.consume(1, 0.1)
+    visitor.close()
 
 
 def assert_whole(url: str, batches: list[ExperienceBatch], kafka: KafkaSettings) -> None:
@@ -76,6 +89,32 @@ def test_a_destination_that_cannot_be_written_does_not_hold_up_another(
     assert writer.stop() == 0, writer.output()[-3000:]
     for path in (good, bad):
         assert_whole(str(path), batches, kafka_settings)
+
+
+@pytest.mark.partitions(2)
+def test_partitions_that_rebalance_while_the_store_is_away_are_fetched_again_when_it_is_back(
+    tmp_path: Path, topics_for_test: Any, produce: Produce, made_up_play: Play, writer_process: MakeWriter,
+    kafka_settings: KafkaSettings,
+) -> None:  # fmt: skip
+    archive, topic = tmp_path / "archive", topics_for_test.experiences
+    batches = [made_up_play(partition, games=4, chunks=8, ticks=8) for partition in (0, 1)]
+    half = len(batches[0]) // 2
+    writer = writer_process(topics_for_test.prefix, [{"name": "moved", "url": str(archive)}], **QUICK).start()
+    for run in batches:
+        produce(topic, run[:half])
+    wait_until_archived(open_store(str(archive)), {0: half, 1: half}, topic, writer)
+    (archive / "_segments").rename(tmp_path / "aside")
+    (archive / "_segments").write_text("in the way")
+    for run in batches:
+        produce(topic, run[half:])
+    wait_for_output(writer, "try_again_in_s")
+    a_member_comes_and_goes("generals-writer-moved", topic, kafka_settings)
+    wait_for_output(writer, '"partitions": [0, 1], "event": "assigned"', more_than=1)
+    (archive / "_segments").unlink()
+    (tmp_path / "aside").rename(archive / "_segments")
+    wait_until_archived(open_store(str(archive)), {n: len(run) for n, run in enumerate(batches)}, topic, writer)
+    assert writer.stop() == 0, writer.output()[-3000:]
+    assert_whole(str(archive), [batch for run in batches for batch in run], kafka_settings)
 
 
 @pytest.mark.partitions(1)
