@@ -1,22 +1,25 @@
 """Fewer, larger objects: the small ones of an hour and partition become one, which readers switch to at once.
 
 Order of events: the merged object is stored and read back, the generation that names it is published, the small ones
-are replaced by empty ones. A crash leaves small ones that are still whole; the next `compact` empties them.
+are replaced by empty ones. A crash leaves small ones that are still whole; the next `compact` empties them. It also
+takes away merged objects that no generation came to name. Each run gives names of its own, so that of two runs at once
+neither can change what the other publishes.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from secrets import token_hex
 from typing import Any
 
-from generals_runtime.objects import ObjectStore
+from generals_runtime.objects import NotFound, ObjectStore
 from generals_writer.catalog import Chain, read_chains
-from generals_writer.errors import CorruptObject
+from generals_writer.errors import ArchiveError, CorruptObject
 from generals_writer.formats import Format, get_format, require_format
-from generals_writer.generations import Generation, Held, publish_generation
+from generals_writer.generations import Generation, Held, Overtaken, publish_generation
 from generals_writer.index import rebuild_indices
-from generals_writer.layout import merged_key
+from generals_writer.layout import merged_key, parse_merged_key
 from generals_writer.merged import merge, tombstone
 from generals_writer.reading import read_object
 
@@ -36,6 +39,13 @@ class CompactReport:
     bytes_before: int = 0
     bytes_after: int = 0
     emptied: int = 0
+
+    def add(self, small: list[Held], held: Held) -> None:
+        self.merged += len(small)
+        self.objects += 1
+        self.rows += held.rows
+        self.bytes_before += sum(one.bytes for one in small)
+        self.bytes_after += held.bytes
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,29 +76,33 @@ def compact(
 def _compact_chain(
     store: ObjectStore, chain: Chain, small_bytes: int, merged_rows: int, report: CompactReport, progress: Progress
 ) -> None:
-    before = chain.generation or Generation(chain.log)
-    generation = replace(before, number=before.number + 1, replaced=dict(before.replaced), merged=dict(before.merged))
-    for form, small in _groups(chain, small_bytes, merged_rows):
-        held = _merge(store, chain, form, small, generation.number)
-        sources = {held_before.key for held_before in small}
-        for key, by in before.replaced.items():  # merged before, and now again
-            if by in sources:
-                generation.replaced[key] = held.key
-        generation.replaced.update({key: held.key for key in sources})
-        generation.merged[held.key] = held
-        for key in sources & generation.merged.keys():
-            del generation.merged[key]
-        report.merged += len(small)
-        report.objects += 1
-        report.rows += held.rows
-        report.bytes_before += sum(one.bytes for one in small)
-        report.bytes_after += held.bytes
-        progress(held.key, len(small))
-    if generation.merged != before.merged:
-        publish_generation(store, generation)
-    else:
-        generation = before
+    before, run = chain.generation or Generation(chain.log), token_hex(4)
+    generation = replace(before, number=before.number + 1, merged=dict(before.merged))
+    try:
+        for form, small in _groups(chain, small_bytes, merged_rows):
+            held = _merge(store, chain, form, small, generation.number, run)
+            _replace(generation, small, held)
+            report.add(small, held)
+            progress(held.key, len(small))
+        if generation.merged != before.merged:
+            publish_generation(store, generation)
+        else:
+            generation = before
+    except ArchiveError:
+        for key in generation.merged.keys() - before.merged.keys():
+            store.delete(key)
+        raise
     _empty(store, generation, report)
+    _delete_unnamed(store, generation)
+
+
+def _replace(generation: Generation, small: list[Held], held: Held) -> None:
+    sources = {one.key for one in small}
+    again = {key for key, by in generation.replaced.items() if by in sources}  # merged before, and now again
+    generation.replaced = {**generation.replaced, **dict.fromkeys(again | sources, held.key)}
+    generation.merged[held.key] = held
+    for key in sources & generation.merged.keys():
+        del generation.merged[key]
 
 
 def _groups(chain: Chain, small_bytes: int, merged_rows: int) -> Iterator[tuple[Format, list[Held]]]:
@@ -112,17 +126,20 @@ def _groups(chain: Chain, small_bytes: int, merged_rows: int) -> Iterator[tuple[
             yield form, group
 
 
-def _merge(store: ObjectStore, chain: Chain, form: Format, small: list[Held], generation: int) -> Held:
+def _merge(store: ObjectStore, chain: Chain, form: Format, small: list[Held], generation: int, run: str) -> Held:
     first = min(held.first_offset for held in small)
-    key = merged_key(chain.log, first, small[0].hour, generation, form.extension)
+    key = merged_key(chain.log, first, small[0].hour, generation, run, form.extension)
     entries = (entry for held in small for entry in read_object(store, held))
     sources = [held.key for held in small]
     held, data = merge(entries, key=key, hour=small[0].hour, log=chain.log, sources=sources, form=form)
     if held.rows != sum(one.rows for one in small):
         raise CorruptObject(f"{key} would hold {held.rows} rows, its sources held {sum(one.rows for one in small)}")
-    # A crash may have left one of this name that no generation names.
     store.put(key, data, if_absent=False)
-    if sha256(store.get(key)).hexdigest() != held.sha256:
+    try:
+        found = store.get(key)
+    except NotFound as error:
+        raise Overtaken(f"{key} was taken away by another `compact`; run the command again") from error
+    if sha256(found).hexdigest() != held.sha256:
         raise CorruptObject(f"{key} was read back differently from what was stored")
     return held
 
@@ -135,3 +152,14 @@ def _empty(store: ObjectStore, generation: Generation, report: CompactReport) ->
         if store.head(key).size != len(empty):
             store.put(key, empty, if_absent=False)
             report.emptied += 1
+
+
+def _delete_unnamed(store: ObjectStore, generation: Generation) -> None:
+    """What crashed runs merged for this generation or an earlier one; a later one can no longer come to name it."""
+    if generation.number == 0:
+        return
+    named = generation.merged.keys() | generation.replaced.keys()
+    for info in list(store.list(f"topic={generation.log.topic}/")):
+        made_for = parse_merged_key(generation.log, info.key)
+        if made_for is not None and made_for <= generation.number and info.key not in named:
+            store.delete(info.key)

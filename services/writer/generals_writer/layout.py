@@ -9,6 +9,7 @@
 Names that begin with an underscore are skipped by Hive-style readers (pyarrow, DuckDB's globs by extension, Spark).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -77,6 +78,17 @@ def parse_generation_key(key: str) -> int | None:
     return int(name) if key.startswith(GENERATIONS) and name.isdigit() else None
 
 
-def merged_key(log: LogPartition, first: int, hour: int, generation: int, extension: str) -> str:
-    """A merged object: named by its first segment's offset and the generation that made it."""
-    return f"{hour_folder(log.topic, hour)}{log.topic}-{log.number}-{first:0{OFFSET_DIGITS}d}-g{generation}.{extension}"
+def merged_key(log: LogPartition, first: int, hour: int, generation: int, run: str, extension: str) -> str:
+    """A merged object: named by its first segment's offset, the generation to name it, and the run that made it."""
+    name = f"{log.topic}-{log.number}-{first:0{OFFSET_DIGITS}d}-g{generation}-{run}"
+    return f"{hour_folder(log.topic, hour)}{name}.{extension}"
+
+
+def parse_merged_key(log: LogPartition, key: str) -> int | None:
+    """The generation that a merged object of this partition was made for; None for another name.
+
+    Earlier versions gave names without the run.
+    """
+    name = re.escape(f"{log.topic}-{log.number}-")
+    found = re.fullmatch(rf"topic=.*/{name}\d{{{OFFSET_DIGITS}}}-g(\d+)(-\w+)?\.[a-z.]+", key)
+    return int(found[1]) if found else None
