@@ -56,6 +56,13 @@ def check_config(config: Mapping[str, Any]) -> None:
         )
 
 
+def passes(error: KafkaError) -> bool:
+    """Whether a consumer goes on by itself after an error; `retriable()` alone is never set on those of a consumer."""
+    code = error.code()
+    known = code in PASSING or code in OVERTAKEN or code == KafkaError._MAX_POLL_EXCEEDED
+    return not error.fatal() and (known or error.retriable())
+
+
 def raise_for(error: KafkaError, topic: str) -> None:
     """Raise what a consumer's error means to a reader; say so and go on if it passes."""
     code = error.code()
@@ -63,8 +70,7 @@ def raise_for(error: KafkaError, topic: str) -> None:
         raise PositionLost(f"{topic}: {error.str()}; records between the position and the log's start are gone")
     if code in UNKNOWN:
         raise TopicMissing(f"topic {topic}: {error.str()}")
-    passes = code in PASSING or code in OVERTAKEN or code == KafkaError._MAX_POLL_EXCEEDED or error.retriable()
-    if error.fatal() or not passes:
+    if not passes(error):
         raise StreamError(f"{topic}: {error.str()}")
     log.warning("the consumer goes on after an error", extra={"error": error.str()})
 

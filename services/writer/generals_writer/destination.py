@@ -18,6 +18,7 @@ from typing import TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from generals_client.client_errors import passes
 from generals_client.positions import Position
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import connect, make_consumer, topic_ids
@@ -149,10 +150,7 @@ class DestinationWriter:
         if self._mine.unsettled:
             self._settle_some(now + WORK_S)
         self._close_due(now, now + WORK_S)
-        relieved = to_relieve(self._mine.segments, self._settings.buffer_bytes)
-        while relieved is not None:
-            self._close_segment(relieved, "buffer_bytes")
-            relieved = to_relieve(self._mine.segments, self._settings.buffer_bytes)
+        self._relieve(now + WORK_S)
         self._report()
 
     def _close_due(self, now: float, until: float) -> None:
@@ -161,6 +159,12 @@ class DestinationWriter:
                 self._close_segment(number, reason)
                 if self._clock() > until:
                     return
+
+    def _relieve(self, until: float) -> None:
+        while (number := to_relieve(self._mine.segments, self._settings.buffer_bytes)) is not None:
+            self._close_segment(number, "buffer_bytes")
+            if self._clock() > until:
+                return
 
     def _guarded(self, work: Callable[[], None]) -> bool:
         """Do work with the store; if that fails in a way that may pass, pause. Whether it was done."""
@@ -203,7 +207,7 @@ class DestinationWriter:
     def _check(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise LogExpired(f"{self._topic}: {error.str()}: records expired before they were archived")
-        if error.fatal() or not error.retriable():
+        if not passes(error):
             raise OperatorError(f"{self._topic}: {error.str()}")
         self._log.warning("the consumer goes on after an error", error=error.str())
 

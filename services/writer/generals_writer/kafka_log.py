@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from generals_client.client_errors import passes
 from generals_runtime.kafka import KafkaUnavailable, log_bounds, make_consumer
 from generals_runtime.settings import KafkaSettings
 from generals_writer.build import LogRecord
@@ -93,16 +94,16 @@ def _read(consumer: Consumer, log: LogPartition, end: int) -> list[LogRecord]:
     heard = time.monotonic()
     while True:
         for message in consumer.consume(FETCH_RECORDS, 0.5):
-            heard = time.monotonic()
             error = message.error()
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     return records
-                if error.fatal() or not error.retriable():
+                if not passes(error):
                     raise KafkaUnavailable(f"reading {log.topic} partition {log.number} failed: {error.str()}")
             elif (message.offset() or 0) >= end:
                 return records
             else:
+                heard = time.monotonic()
                 records.append(to_record(message))
                 if records[-1].offset == end - 1:
                     return records

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 from failing_proxy import FailingProxy
 from writer_process import WriterProcess, wait_for_output, wait_until_archived
 
+from generals_runtime import metrics
 from generals_runtime.kafka import make_consumer
 from generals_runtime.objects import open_store
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.records import ExperienceBatch
+from generals_writer import destination
+from generals_writer.catalog import positions
 from generals_writer.kafka_log import KafkaLog
+from generals_writer.settings import Destination, Rotation, WriterSettings
 from generals_writer.verify import verify
 
 Play = Callable[..., list[ExperienceBatch]]
@@ -115,6 +120,39 @@ def test_partitions_that_rebalance_while_the_store_is_away_are_fetched_again_whe
     wait_until_archived(open_store(str(archive)), {n: len(run) for n, run in enumerate(batches)}, topic, writer)
     assert writer.stop() == 0, writer.output()[-3000:]
     assert_whole(str(archive), [batch for run in batches for batch in run], kafka_settings)
+
+
+@pytest.mark.partitions(1)
+def test_a_writer_put_out_for_not_polling_joins_again_and_loses_nothing(
+    tmp_path: Path, topics_for_test: Any, produce: Produce, made_up_play: Play, kafka_settings: KafkaSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As after a store that hung for longer than five minutes; here the group waits for six seconds."""
+    impatient = {"session.timeout.ms": 6000, "max.poll.interval.ms": 6000}
+
+    def make(*arguments: Any, overrides: dict[str, Any], **named: Any) -> Consumer:
+        return make_consumer(*arguments, overrides={**overrides, **impatient}, **named)
+
+    monkeypatch.setattr(destination, "make_consumer", make)
+    batches = made_up_play(games=4, chunks=4, ticks=8)
+    settings = WriterSettings(
+        kafka=kafka_settings.model_copy(update={"topic_prefix": topics_for_test.prefix}), rotation=Rotation(**QUICK)
+    )
+    store, where = open_store(tmp_path), Destination(name="late", url=str(tmp_path))
+    observed = metrics.default()
+    writer = destination.DestinationWriter(settings, where, observed=observed.writer, runtime=observed.runtime)
+    writer.start()
+    deadline = time.monotonic() + 120.0
+    while writer.not_ready():
+        assert time.monotonic() < deadline
+        writer.run_once(0.1)
+    time.sleep(8.0)
+    produce(topics_for_test.experiences, batches)
+    while [position.offset for position in positions(store, topics_for_test.experiences)] != [len(batches)]:
+        assert time.monotonic() < deadline
+        writer.run_once(0.1)
+    writer.stop()
+    assert_whole(str(tmp_path), batches, kafka_settings)
 
 
 @pytest.mark.partitions(1)
