@@ -14,7 +14,7 @@ from typing import Any
 from generals_runtime.objects import NotFound, ObjectStore
 from generals_writer.build import Origin, build
 from generals_writer.catalog import Chain, Problem, Segment, read_chains
-from generals_writer.claims import Beginning, Claim, Cursor, Seal, Stored
+from generals_writer.claims import Beginning, Claim, Cursor, Planned, Seal, Stored
 from generals_writer.errors import ArchiveError, LogExpired
 from generals_writer.formats import require_format
 from generals_writer.generations import Generation, Held, publish_generation
@@ -143,18 +143,20 @@ class _ChainRepair:
         yield end
 
     def _finish(self, claim: Claim) -> None:
-        """Objects that are not there, and the seal."""
+        """Objects that are not there, and the seal. What was merged or pruned is sealed, and not stored again."""
         built = rebuild(claim, self._log)
-        stored = [self._put_if_needed(planned.key, planned.rows, data) for planned, data in built.objects]
-        self._seal(claim, stored)
+        generation = self._chain.generation or Generation(claim.log)
+        for planned, data in built.objects:
+            if planned.key not in generation.replaced and planned.key not in generation.pruned:
+                self._put_if_needed(planned.key, data)
+        self._seal(claim, [_stored(planned, data) for planned, data in built.objects])
 
-    def _put_if_needed(self, key: str, rows: int, data: bytes) -> Stored:
+    def _put_if_needed(self, key: str, data: bytes) -> None:
         try:
             if self._store.get(key) != data:
                 self._store.put(key, data, if_absent=False)
         except NotFound:
             self._store.put(key, data, if_absent=False)
-        return Stored(key, rows, len(data), sha256(data).hexdigest())
 
     def _object(self, held: Held) -> None:
         generation = self._chain.generation
@@ -165,7 +167,7 @@ class _ChainRepair:
         built = rebuild(segment.claim, self._log)
         data = next(data for planned, data in built.objects if planned.key == held.key)
         self._store.put(held.key, data, if_absent=False)
-        again = Stored(held.key, held.rows, len(data), sha256(data).hexdigest())
+        again = _stored(held, data)
         if again != segment.stored()[held.key]:  # another version of a library: the same rows in other bytes
             self._seal(segment.claim, [again if s.key == held.key else s for s in segment.stored().values()])
 
@@ -189,3 +191,7 @@ class _ChainRepair:
     def _seal(self, claim: Claim, stored: Sequence[Stored]) -> None:
         seal = Seal(claim.topic, claim.partition, claim.first, claim.end, tuple(stored))
         self._store.put(seal_key(claim.log, claim.first), seal.to_bytes(), if_absent=False)
+
+
+def _stored(entry: Planned | Held, data: bytes) -> Stored:
+    return Stored(entry.key, entry.rows, len(data), sha256(data).hexdigest())

@@ -385,6 +385,25 @@ class TestCompact:
         assert whole.store.objects == before
 
 
+@pytest.mark.parametrize("damage", [lose_a_claim, lose_two_claims_and_their_seals, lose_a_seal, damage_a_seal])
+@pytest.mark.parametrize("pruned", [False, True])
+def test_repair_does_not_bring_back_what_was_merged_or_pruned(
+    whole: Archive, damage: Callable[[Archive], str], pruned: bool
+) -> None:
+    compact(whole.store, merged_rows=12 if pruned else compaction.MERGED_ROWS)
+    if pruned:
+        hours = sorted({hour_of(record.timestamp_ms) for record in whole.log.records})
+        prune(whole.store, before_ms=hours[len(hours) // 2] * HOUR_MS)
+    there, rows = {key for key in whole.store.objects if key.endswith(".parquet")}, whole.glob_rows()
+    where = damage(whole)
+    mended = repair(whole.store, whole.log)
+    assert mended.clean, mended.failed
+    assert where in mended.repaired
+    assert {key for key in whole.store.objects if key.endswith(".parquet")} == there
+    assert whole.glob_rows() == rows
+    assert verify(whole.store).problems == []
+
+
 class TestPrune:
     """Old hours go, the rest stays, and nothing counts as missing."""
 
