@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from generals_client.client_errors import passes
 from generals_runtime.kafka import KafkaUnavailable, make_consumer, partitions_of
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch, decode_chunk, decode_game, decode_policy
@@ -30,7 +31,7 @@ def follow(kafka: KafkaSettings, topic: str, group: str, *, start: str, limit: i
                 continue
             error = message.error()
             if error is not None:
-                if error.retriable():
+                if passes(error):
                     continue
                 raise KafkaUnavailable(f"{topic}: {error.str()}")
             seen += 1
