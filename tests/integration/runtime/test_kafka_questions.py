@@ -28,14 +28,19 @@ def asking(kafka: KafkaSettings) -> Iterator[Consumer]:
         yield consumer
 
 
+def write(kafka: KafkaSettings, topic: str, *partitions: int) -> None:
+    """A record into each."""
+    with OrderedProducer(kafka) as producer:
+        for number in partitions:
+            producer.send(topic, number, b"key", b"value")
+        producer.flush()
+
+
 def test_a_topic_is_known_by_its_partitions_and_a_log_by_its_bounds(
     kafka_settings: KafkaSettings, make_topic: Callable[..., str]
 ) -> None:
     topic = make_topic(partitions=3)
-    with OrderedProducer(kafka_settings) as producer:
-        for _ in range(5):
-            producer.send(topic, 1, b"key", b"value")
-        producer.flush()
+    write(kafka_settings, topic, *[1] * 5)
     with asking(kafka_settings) as consumer:
         assert partitions_of(consumer, topic) == [0, 1, 2]
         assert [log_bounds(consumer, topic, number) for number in range(3)] == [(0, 0), (0, 5), (0, 0)]
@@ -53,10 +58,7 @@ def test_a_group_is_known_by_what_it_has_committed(
     kafka_settings: KafkaSettings, make_topic: Callable[..., str]
 ) -> None:
     topic = make_topic(partitions=3)
-    with OrderedProducer(kafka_settings) as producer:
-        for number in range(3):
-            producer.send(topic, number, b"key", b"value")
-        producer.flush()
+    write(kafka_settings, topic, 0, 1, 2)
     with asking(kafka_settings) as consumer:
         consumer.commit(offsets=[TopicPartition(topic, 2, 1)], asynchronous=False)
         assert committed_offsets(consumer, topic, [0, 2]) == {0: None, 2: 1}
