@@ -28,10 +28,13 @@ from generals_schemas.records import ExperienceBatch
 ENCODING = get_encoding("nine_planes")
 
 
-def unpackbits(armies: NDArray[np.uint16], bits: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What one writes first: unpack all planes, derive two, scale armies. `[N, 9, HW]`."""
+def unpackbits(armies: NDArray[np.uint16], bits: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """What one writes first: unpack all planes, derive three, scale armies. `[N, 9, HW]`."""
     count = armies.shape[1]
-    own, enemy, city, mountain, visible = np.moveaxis(np.unpackbits(bits, axis=2, count=count, bitorder="little"), 1, 0)
+    own, enemy, city, mountain = np.moveaxis(np.unpackbits(bits, axis=2, count=count, bitorder="little"), 1, 0)
+    land = np.pad(own.reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
+    rows = land[:, :-2] | land[:, 1:-1] | land[:, 2:]
+    visible = (rows[:, :, :-2] | rows[:, :, 1:-1] | rows[:, :, 2:]).reshape(-1, count)
     scaled = np.minimum(armies.astype(np.float32) / np.float32(1000), np.float32(1))
     neutral = visible & ~(own | enemy | mountain)
     planes = (scaled * own, scaled * enemy, own, enemy, neutral, city, mountain, visible, 1 - visible)
@@ -79,7 +82,7 @@ class Rows:
         )  # fmt: skip
 
     def numpy(self) -> NDArray[np.float32]:
-        return unpackbits(self.armies[self.rows], self.bits[self.rows])
+        return unpackbits(self.armies[self.rows], self.bits[self.rows], self.side)
 
 
 def main() -> None:

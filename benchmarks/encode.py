@@ -75,7 +75,7 @@ def naive_view(
     planes: NDArray[np.bool_],
     mask: NDArray[np.bool_],
 ) -> None:
-    """One board, one player, tile by tile. planes: `[5, HW]`.  mask: `[4, HW]`."""
+    """One board, one player, tile by tile. planes: `[4, HW]`.  mask: `[4, HW]`."""
     for y in range(height):
         for x in range(width):
             i = y * width + x
@@ -92,7 +92,6 @@ def naive_view(
             planes[1, i] = visible and owner >= 0 and not own
             planes[2, i] = visible and kind != 0 and kind != 5 and kind != 8 and not mountain
             planes[3, i] = visible and mountain
-            planes[4, i] = visible
             able = own and armies[i] > 1
             mask[0, i] = able and y > 0 and (tiles[max(0, i - width)] >> 4) not in (3, 4)
             mask[1, i] = able and y < height - 1 and (tiles[min(width * height - 1, i + width)] >> 4) not in (3, 4)
@@ -120,7 +119,7 @@ def naive(chunk: TransitionChunk) -> float:
     tiles, total, count = chunk.tiles, 0.0, chunk.width * chunk.height
     for player, steps in steps_lived(chunk):
         seen = np.empty((steps + 1, count), np.uint16)
-        planes = np.empty((steps + 1, 5, count), np.bool_)
+        planes = np.empty((steps + 1, 4, count), np.bool_)
         mask = np.empty((steps + 1, 4, count), np.bool_)
         rewards = np.empty(steps, np.float32)
         naive_chunk(tiles, chunk.armies, player, chunk.width, chunk.height, seen, planes, mask, rewards)
@@ -155,7 +154,7 @@ def check(chunk: TransitionChunk) -> None:
         moves = legal_moves(view.armies, view.bits, mine=0, mountain=3, width=chunk.width, height=chunk.height)
         count = chunk.width * chunk.height
         seen = np.empty((steps + 1, count), np.uint16)
-        planes, mask = np.empty((steps + 1, 5, count), np.bool_), np.empty((steps + 1, 4, count), np.bool_)
+        planes, mask = np.empty((steps + 1, 4, count), np.bool_), np.empty((steps + 1, 4, count), np.bool_)
         rewards = np.empty(steps, np.float32)
         naive_chunk(chunk.tiles, chunk.armies, player, chunk.width, chunk.height, seen, planes, mask, rewards)
         np.testing.assert_array_equal(view.armies, seen)

@@ -7,7 +7,7 @@ counts. Then the engine stops, the rest comes through, and the archive's rows ar
 were collected and inserted. The learner takes no steps (its warm-up never ends); everything else is as deployed.
 
 The peer keeps nothing on disk, plays nothing and encodes nothing. It gets what one experience is on our wire, unpacked:
-armies, five bit planes, action, reward, end.
+armies, four bit planes, action, reward, end.
 """
 
 import argparse

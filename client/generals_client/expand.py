@@ -50,7 +50,7 @@ def expand(
     shape = (len(rows), len(encoding.channels), height, width)
     made = np.empty(shape, np.float32) if out is None else _checked(out, shape)
     make = _expand_compiled if compiled else _expand_numpy
-    make(encoding, names, armies, bits, scalars, rows, scale, made.reshape(*shape[:2], width * height))
+    make(encoding, names, armies, bits, scalars, rows, scale, made)
     return made if encoding.dtype == "float32" else made.astype(np.float16)
 
 
@@ -85,7 +85,7 @@ def legal_actions(
     return out
 
 
-KIND_CODES = {"army": 0, "log_army": 1, "plane": 2, "neutral": 3, "fog": 4, "scalar": 5}
+KIND_CODES = {"army": 0, "log_army": 1, "plane": 2, "neutral": 3, "fog": 4, "scalar": 5, "visible": 6}
 
 
 def _expand_compiled(
@@ -99,7 +99,7 @@ def _expand_compiled(
     out: NDArray[np.float32],
 ) -> None:
     program = np.array([_instruction(encoding, planes, c.kind, c.of) for c in encoding.channels], np.int64)
-    base = np.array([planes.index(name) for name in ("own", "enemy", "mountain", "visible")], np.int64)
+    base = np.array([planes.index(name) for name in ("own", "enemy", "mountain")], np.int64)
     kernels.expand_rows(armies, bits, scalars, rows, program, base, scale, out)
 
 
@@ -127,17 +127,31 @@ def _expand_numpy(
         name: np.unpackbits(bits[rows, i], axis=1, count=count, bitorder="little").astype(np.bool_)
         for i, name in enumerate(planes)
     }
+    if "visible" not in seen:
+        seen["visible"] = _around(seen["own"].reshape(-1, *out.shape[2:])).reshape(-1, count)
     seen["fog"] = ~seen["visible"]
     seen["neutral"] = seen["visible"] & ~(seen["own"] | seen["enemy"] | seen["mountain"])
     picked = armies[rows].astype(np.float32)
+    flat = out.reshape(*out.shape[:2], count)
     for index, channel in enumerate(encoding.channels):
         if channel.kind == "scalar":
-            out[:, index] = scalars[rows, encoding.scalars.index(channel.of), None]
+            flat[:, index] = scalars[rows, encoding.scalars.index(channel.of), None]
         elif channel.kind == "plane":
-            out[:, index] = seen[channel.of]
+            flat[:, index] = seen[channel.of]
         else:
             value = picked / scale if channel.kind == "army" else np.log1p(picked) / np.log1p(scale)
-            out[:, index] = np.where(seen[channel.of], np.minimum(value, np.float32(1)), np.float32(0))
+            flat[:, index] = np.where(seen[channel.of], np.minimum(value, np.float32(1)), np.float32(0))
+
+
+def _around(own: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`[N, H, W]`: the tiles and their eight neighbours."""
+    rows = own.copy()
+    rows[:, :, 1:] |= own[:, :, :-1]
+    rows[:, :, :-1] |= own[:, :, 1:]
+    around = rows.copy()
+    around[:, 1:] |= rows[:, :-1]
+    around[:, :-1] |= rows[:, 1:]
+    return around
 
 
 def _legal_numpy(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generals_schemas.bitboards import GUARD, Words, column_masks, dilate, load_board
 from generals_schemas.jit import jit_inline, jit_kernel
 
 BYTE_FLOATS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float32)
@@ -66,14 +67,16 @@ def _write_log_armies(
 
 
 @jit_kernel
-def _derive(bits: NDArray[np.uint8], base: NDArray[np.int64], kind: int, into: NDArray[np.uint8]) -> None:
-    """A derived plane of a row: 3 neutral, 4 fog."""
-    own, enemy, mountain, visible = base[0], base[1], base[2], base[3]
+def _derive(
+    bits: NDArray[np.uint8], base: NDArray[np.int64], kind: int, visible: NDArray[np.uint8], into: NDArray[np.uint8]
+) -> None:
+    """A derived plane of a row: 3 neutral, 4 fog, 6 visible."""
+    own, enemy, mountain = base[0], base[1], base[2]
     for index in range(into.shape[0]):
         if kind == 3:
-            into[index] = bits[visible, index] & ~(bits[own, index] | bits[enemy, index] | bits[mountain, index])
+            into[index] = visible[index] & ~(bits[own, index] | bits[enemy, index] | bits[mountain, index])
         else:
-            into[index] = ~bits[visible, index]
+            into[index] = ~visible[index] if kind == 4 else visible[index]
 
 
 @jit_kernel
@@ -104,12 +107,20 @@ def _expand_rows(
     program: NDArray[np.int64],
     base: NDArray[np.int64],
     scale: np.float32,
+    masks: Words,
+    width: int,
+    words: Words,
+    visible: NDArray[np.uint8],
     scratch: NDArray[np.uint8],
     out: NDArray[np.float32],
 ) -> None:
+    """Scratch: `words` `[3, L + 2 GUARD]`, zero; `visible`, the bytes of its second row; `scratch` `[B]`."""
     log_scale = np.float32(np.log1p(scale))
+    length = masks.shape[1]
     for n in range(rows.shape[0]):
         row = rows[n]
+        load_board(bits[row, base[0]], words[0, :length])
+        dilate(words[0, :length], masks, width, words[1, :length], words[2])
         for channel in range(program.shape[0]):
             kind, operand = program[channel, 0], program[channel, 1]
             target = out[n, channel]
@@ -118,7 +129,7 @@ def _expand_rows(
             elif kind <= 2 and operand >= 0:
                 _write(kind, table, bits[row, operand], armies[row], scale, log_scale, target)
             else:
-                _derive(bits[row], base, kind if kind > 2 else -operand, scratch)
+                _derive(bits[row], base, kind if kind > 2 else -operand, visible, scratch)
                 _write(kind, table, scratch, armies[row], scale, log_scale, target)
 
 
@@ -132,9 +143,14 @@ def expand_rows(
     scale: np.float32,
     out: NDArray[np.float32],
 ) -> None:
-    """Fill `out [N, C, HW]` by the channel program `[C, 2]` of (kind, operand); codes in `expand.KIND_CODES`."""
-    scratch = np.empty(bits.shape[2], np.uint8)
-    _expand_rows(BYTE_FLOATS, armies, bits, scalars, rows, program, base, scale, scratch, out)
+    """Fill `out [N, C, H, W]` by the channel program `[C, 2]` of (kind, operand); codes in `expand.KIND_CODES`."""
+    height, width = out.shape[2:]
+    masks = column_masks(width, height)
+    words = np.zeros((3, masks.shape[1] + 2 * GUARD), np.uint64)
+    _expand_rows(
+        BYTE_FLOATS, armies, bits, scalars, rows, program, base, scale, masks, width, words,
+        words[1].view(np.uint8), np.empty(bits.shape[2], np.uint8), out.reshape(*out.shape[:2], width * height),
+    )  # fmt: skip
 
 
 @jit_inline

@@ -13,8 +13,9 @@ Made by `python -m generals_schemas.encodings`; a test says when it is out of da
 
 A record stores what a player sees in packed form: its armies (u2 or u4), one bit a tile for each *stored plane*, and a
 few *scalars*. `generals_client.expand` makes the *channels* of the tensor `[N, C, H, W]` from them. Every encoding
-stores the planes {base}; two more are derived: `neutral` = visible and not own, enemy or mountain;
-`fog` = not visible. In team games `own` is the team's, and a sixth plane `mine` holds the player's own tiles.
+stores the planes {base}; three more are derived: `visible` = own tiles and their eight neighbours;
+`neutral` = visible and not own, enemy or mountain; `fog` = not visible. In team games `own` is the team's, and a fifth
+plane `mine` holds the player's own tiles. Records made before this was so hold `visible` too, behind `mountain`.
 
 How a channel is made, by kind, with `army_scale` a parameter that a collector may set (records carry those that differ
 from the default):

@@ -10,8 +10,12 @@ from generals_schemas.records import ExperienceBatch
 
 
 def unpack(batch: ExperienceBatch) -> dict[str, NDArray[np.bool_]]:
+    """`[N + 1, HW]` of each stored plane, and of what can be seen: the team's tiles and what is around them."""
     bits = np.unpackbits(batch.bits, axis=-1, count=batch.width * batch.height, bitorder="little")
-    return {name: bits[:, k].astype(bool) for k, name in enumerate(batch.planes)}
+    planes = {name: bits[:, k].astype(bool) for k, name in enumerate(batch.planes)}
+    own = np.pad(planes["own"].reshape(-1, batch.height, batch.width), ((0, 0), (1, 1), (1, 1)))
+    shifted = [own[:, y : y + batch.height, x : x + batch.width] for y in range(3) for x in range(3)]
+    return {**planes, "visible": np.any(shifted, axis=0).reshape(len(bits), -1)}
 
 
 def nine_planes(batch: ExperienceBatch) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from generals_schemas.actions import pass_action
 from generals_schemas.records import ExperienceBatch, PolicyRef, Source
 
-PLANES = ("own", "enemy", "city", "mountain", "visible")
+PLANES = ("own", "enemy", "city", "mountain")
 Board = NDArray[np.int64]
 
 
@@ -74,7 +74,7 @@ class Game:
         return best
 
     def view(self, player: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-        """What a player sees: armies `[HW]` and packed planes `[5, ceil(HW / 8)]`."""
+        """What a player sees: armies `[HW]` and packed planes `[4, ceil(HW / 8)]`."""
         own = np.pad(self.owner == player, 1)
         rows = own[:-2] | own[1:-1] | own[2:]
         visible = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
@@ -85,9 +85,8 @@ class Game:
             visible & (self.owner == 1 - player),
             visible & structure,
             visible & self.mountain,
-            visible,
         )
-        bits = np.packbits(np.stack(planes).reshape(5, -1), axis=1, bitorder="little")
+        bits = np.packbits(np.stack(planes).reshape(4, -1), axis=1, bitorder="little")
         return np.where(visible, self.armies, 0).astype(np.uint16).ravel(), bits
 
 

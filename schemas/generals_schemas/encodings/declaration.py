@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-BASE_PLANES = ("own", "enemy", "city", "mountain", "visible")
-"""Stored for every encoding: tiles of the team, of others, cities and generals, mountains and obstacles, tiles seen."""
+BASE_PLANES = ("own", "enemy", "city", "mountain")
+"""Stored for every encoding: tiles of the team, of others, cities and generals, mountains and obstacles."""
 
-DERIVED_PLANES = ("neutral", "fog")
-"""Made by the reader: neutral = visible, unowned, no mountain; fog = not visible."""
+DERIVED_PLANES = ("visible", "neutral", "fog")
+"""Made by the reader: visible = own tiles and what is around them; neutral = visible, unowned, no mountain; fog = not
+visible. Records of before (ADR 0014) hold `visible` as a fifth plane, which is then used."""
 
 ChannelKind = Literal["army", "log_army", "plane", "scalar"]
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from generals_schemas.encodings import BASE_PLANES
 from generals_schemas.records import (
     Capture,
     ExperienceBatch,
@@ -58,7 +57,7 @@ def batch() -> ExperienceBatch:
         reward_params={"win": 2.0},
         policy=PolicyRef("dqn", 7),
         config_version="0011aabb",
-        planes=BASE_PLANES,
+        planes=("own", "enemy", "city", "mountain", "visible"),  # as records were before ADR 0014
         scalar_names=("turn",),
         armies=counting.astype(np.uint16),
         bits=np.arange(30, dtype=np.uint8).reshape(3, 5, 2),

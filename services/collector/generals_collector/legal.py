@@ -8,8 +8,8 @@ stored: action `i * 4 + d` is legal if bit i of direction d is set, and so is `4
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import GUARD, Words, column_masks, mask_above, shift_down, shift_up
 from generals_collector.survey import read_only
+from generals_schemas.bitboards import GUARD, Words, column_masks, mask_above, shift_down, shift_up
 from generals_schemas.jit import jit_kernel
 from generals_schemas.records import Armies
 from generals_schemas.unaligned import load64, store64

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import Words, flip, mask_above, mask_equal, word_count
+from generals_schemas.bitboards import Words, flip, mask_above, mask_equal, word_count
 from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, TransitionChunk
 from generals_schemas.tiles import IS_CITY, IS_IMPASSABLE, IS_STRUCTURE

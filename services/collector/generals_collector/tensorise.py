@@ -13,10 +13,11 @@ from generals_collector.rewards.declaration import Scores
 from generals_collector.survey import survey
 from generals_collector.validation import validate, validate_rewards
 from generals_collector.views import PlayerView, player_views
+from generals_schemas.bitboards import dilate_rows
 from generals_schemas.encodings import BASE_PLANES, Encoding, get_encoding
 from generals_schemas.records import End, ExperienceBatch, Source, TransitionChunk
 
-VISIBLE = BASE_PLANES.index("visible")
+OWN = BASE_PLANES.index("own")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +130,8 @@ def _state(chunk: TransitionChunk, view: PlayerView, facts: Facts, player: int, 
         return _State(view, np.empty((len(view.armies), 0), np.float32))
     count = chunk.width * chunk.height
     base = len(view.planes)
-    visible = np.unpackbits(view.bits[:, VISIBLE], axis=-1, count=count, bitorder="little").view(np.bool_)
+    seen = dilate_rows(view.bits[:, OWN], chunk.width, chunk.height)
+    visible = np.unpackbits(seen, axis=-1, count=count, bitorder="little").view(np.bool_)
     feature = Feature(chunk, facts, player, visible, how.features)
     for k, name in enumerate(more):
         view.bits[:, base + k] = np.packbits(PLANES[name](feature), axis=-1, bitorder="little")

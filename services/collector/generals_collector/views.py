@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_collector.bitboards import GUARD, Words, column_masks, dilate, neighbourhoods
 from generals_collector.survey import Survey, read_only
+from generals_schemas.bitboards import GUARD, Words, column_masks, dilate, neighbourhoods
 from generals_schemas.encodings import BASE_PLANES
 from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.records import Armies, TransitionChunk
 from generals_schemas.unaligned import store64, trailing_zeros
 
 MINE = "mine"
-"""A sixth plane, the player's own tiles, stored when it has a team mate: only these can be moved."""
+"""A fifth plane, the player's own tiles, stored when it has a team mate: only these can be moved."""
 
 
 class PlayerView(NamedTuple):
@@ -175,9 +175,8 @@ def _view(
         _store(bits, place + row_bytes, other)
         _store(bits, place + 2 * row_bytes, structures)
         _store(bits, place + 3 * row_bytes, impassable)
-        _store(bits, place + 4 * row_bytes, visible)
         if mine >= 0:
-            _store(bits, place + 5 * row_bytes, boards[t, mine])
+            _store(bits, place + 4 * row_bytes, boards[t, mine])
         place += board_bytes
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from generals_schemas.records import ExperienceBatch, PolicyRef, Source
 
-PLANES = ("own", "enemy", "city", "mountain", "visible")
+PLANES = ("own", "enemy", "city", "mountain")
 STEPS, SIDE = 8, 4
 
 

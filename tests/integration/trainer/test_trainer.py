@@ -29,7 +29,7 @@ from generals_trainer.policies import Publisher
 from generals_trainer.settings import LearnerSettings, ReplaySettings, TrainerSettings
 from generals_trainer.trainer import Trainer
 
-PLANES = ("own", "enemy", "city", "mountain", "visible")
+PLANES = ("own", "enemy", "city", "mountain")
 TINY = LearnerSettings(batch_size=16, network_width=4, network_blocks=1)
 STEPS, SIDE = 8, 4
 

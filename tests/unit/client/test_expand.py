@@ -13,15 +13,25 @@ def pack(plane: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.packbits(plane, axis=-1, bitorder="little")
 
 
+def around(own: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    """`[N, HW]`: the tiles and their neighbours, one tile after another."""
+    seen = np.zeros_like(own)
+    for n, tile in zip(*np.nonzero(own), strict=True):
+        y, x = divmod(int(tile), width)
+        for v in range(max(0, y - 1), min(height, y + 2)):
+            for u in range(max(0, x - 1), min(width, x + 2)):
+                seen[n, v * width + u] = True
+    return seen
+
+
 def random_rows(
     rng: np.random.Generator, rows: int, width: int, height: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     """Views that a player could have: exactly one of own, enemy, mountain or none on a visible tile."""
-    what = rng.integers(0, 5, (rows, width * height))
-    visible = what > 0
-    planes = np.stack(
-        [what == 1, what == 2, (what < 3) & visible & (rng.random(what.shape) < 0.2), what == 3, visible], 1
-    )
+    what = rng.integers(0, 9, (rows, width * height))
+    visible = around(what == 1, width, height)
+    what = np.where(visible, what, 0)
+    planes = np.stack([what == 1, what == 2, (what > 0) & (what < 3) & (rng.random(what.shape) < 0.2), what == 3], 1)
     armies = (rng.integers(0, 2000, what.shape) * (visible & (what != 3))).astype(np.uint16)
     return armies, pack(planes)
 
@@ -73,7 +83,7 @@ def test_a_drawn_board_has_the_legal_actions_one_counts_by_hand(compiled: bool) 
     own = np.array([1, 1, 0, 0, 1, 0], np.bool_)
     mountain = np.array([0, 0, 1, 0, 0, 0], np.bool_)
     none = np.zeros(6, np.bool_)
-    bits = pack(np.stack([own, none, none, mountain, ~none])[None])
+    bits = pack(np.stack([own, none, none, mountain])[None])
     armies = np.array([[5, 1, 0, 0, 3, 0]], np.uint16)
     mask = legal_actions(
         armies=armies, bits=bits, rows=np.array([0]), width=3, height=2, planes=BASE_PLANES, compiled=compiled
@@ -103,6 +113,25 @@ def test_both_paths_find_the_same_legal_actions(seed: int) -> None:
     fast = legal_actions(**arguments, compiled=True)  # type: ignore[arg-type] # one dict for both calls
     assert np.array_equal(fast, legal_actions(**arguments, compiled=False))  # type: ignore[arg-type] # as above
     assert fast.sum() > 20
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_records_that_hold_what_is_visible_give_the_same(compiled: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    armies, bits = random_rows(rng, 12, 13, 9)
+    own = np.unpackbits(bits[:, 0], axis=1, count=13 * 9, bitorder="little").astype(np.bool_)
+    before = np.concatenate([bits, pack(around(own, 13, 9))[:, None]], 1)
+    encoding = get_encoding("nine_planes")
+
+    def make(stored: NDArray[np.uint8], planes: tuple[str, ...]) -> NDArray[np.float32]:
+        return expand(
+            encoding, armies=armies, bits=stored, scalars=np.zeros((12, 0), np.float32), rows=np.arange(12),
+            width=13, height=9, planes=planes, compiled=compiled,
+        )  # fmt: skip
+
+    now = make(bits, BASE_PLANES)
+    np.testing.assert_array_equal(make(before, (*BASE_PLANES, "visible")), now)
+    np.testing.assert_array_equal(now[:, 7].reshape(12, -1), around(own, 13, 9))
 
 
 def test_an_action_index_goes_to_a_move_and_back() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from experience_agreement import unpack
 from experience_reference import board, remembered
 from numpy.random import default_rng
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ HOW = recipe(encoding="memory", encoding_params={"tick_scale": 3000.0})
 
 
 def tiles_of(batch: ExperienceBatch, plane: str, n: int) -> set[int]:
-    bits = batch.bits[n, batch.planes.index(plane)]
-    return set(np.flatnonzero(np.unpackbits(bits, count=batch.width * batch.height, bitorder="little")).tolist())
+    return set(np.flatnonzero(unpack(batch)[plane][n]).tolist())
 
 
 @pytest.mark.parametrize("case", range(8))

@@ -119,7 +119,7 @@ def test_a_player_with_a_mate_gets_its_own_tiles_too() -> None:
     chunk = replace(chunk, alive=np.full(2, 7, np.uint16), actions=np.full((1, 3), 32, np.int32))
     first, second, alone = experiences(chunk, SOURCE, recipe())
     assert first.planes[-1] == "mine"
-    assert alone.planes == ("own", "enemy", "city", "mountain", "visible")
+    assert alone.planes == ("own", "enemy", "city", "mountain")
     assert unpack(first)["own"][0].tolist() == [True, True, False, False]
     assert unpack(first)["mine"][0].tolist() == [True, False, False, False]
     assert unpack(second)["mine"][0].tolist() == [False, True, False, False]

@@ -59,7 +59,7 @@ OBSERVATION = {
     "width": 3,
     "height": 3,
     "armies": [0, 0, 0, 5, 900, 0, 0, 0, 2],
-    "planes": {"own": [3, 4, 8], "visible": list(range(9)), "mountain": [7]},
+    "planes": {"own": [3, 4, 8], "mountain": [7]},
 }
 # . . .      own 5, 900 and 2; a mountain below the 900:
 # 5 9 .      so the best legal move is the 900's, anywhere but down

@@ -9,7 +9,7 @@ import torch
 
 from generals_schemas.records import ExperienceBatch, PolicyRef, Source
 
-PLANES = ("own", "enemy", "city", "mountain", "visible")
+PLANES = ("own", "enemy", "city", "mountain")
 
 MakeBatch: TypeAlias = Callable[..., ExperienceBatch]
 

@@ -2,7 +2,7 @@
 
 POST /act with one observation or a list of them, in the packed terms of the policy's encoding:
 
-    {"width": 8, "height": 8, "armies": [...64...], "planes": {"own": [tiles], "visible": [tiles], ...},
+    {"width": 8, "height": 8, "armies": [...64...], "planes": {"own": [tiles], "enemy": [tiles], ...},
      "scalars": {"tick": 0.1}}
 
 `planes` names the tiles on which a plane is 1; planes and scalars that are not given are empty and 0. The answer is

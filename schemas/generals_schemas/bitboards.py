@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from generals_schemas.jit import jit, jit_inline, jit_kernel
+from generals_schemas.unaligned import load64
 
 Words: TypeAlias = NDArray[np.uint64]
 
@@ -131,3 +132,34 @@ def dilate(board: Words, masks: Words, width: int, spread: Words, guarded: Words
         guarded[k + 2] = spread[k]
     for k in range(length):
         spread[k] = (guarded[k + 2] | shift_up(guarded, k, width) | shift_down(guarded, k, width)) & masks[0, k]
+
+
+@jit_kernel
+def load_board(plane: NDArray[np.uint8], words: Words) -> None:
+    """The words of a packed plane. plane: `[B]` bytes, as many as the board needs.  words: `[L]`."""
+    whole = plane.shape[0] >> 3
+    for k in range(whole):
+        words[k] = load64(plane, 8 * k)
+    if whole < words.shape[0]:
+        rest = np.uint64(0)
+        for n in range(plane.shape[0] - 8 * whole):
+            rest |= np.uint64(plane[8 * whole + n]) << np.uint64(8 * n)
+        words[whole] = rest
+
+
+@jit_kernel
+def _dilate_rows(
+    planes: NDArray[np.uint8], masks: Words, width: int, spread: Words, board: Words, guarded: Words
+) -> None:
+    for n in range(planes.shape[0]):
+        load_board(planes[n], board)
+        dilate(board, masks, width, spread[n], guarded)
+
+
+def dilate_rows(planes: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Every tile of N packed planes `[N, B]` and its eight neighbours, `[N, B]`."""
+    masks = column_masks(width, height)
+    length = masks.shape[1]
+    spread = np.empty((len(planes), length), np.uint64)
+    _dilate_rows(planes, masks, width, spread, np.empty(length, np.uint64), np.zeros(length + 2 * GUARD, np.uint64))
+    return spread.view(np.uint8)[:, : planes.shape[1]]
