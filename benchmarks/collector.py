@@ -1,9 +1,10 @@
 """P4: experiences a second through one Faust collector process, the broker beside it on the same machine.
 P5: bytes an experience takes in the experiences topic's log on disk.
 
-Real play (expander against expander, 20 x 20, 64-tick chunks, whole games) is put on the transitions topic first; then
-the collector is started and the experiences topic's end offsets are watched. The clock runs from the first experiences
-to the last, so that the start of the process is not in it.
+Real play (expander against expander, 20 x 20, whole games) is put on the transitions topic first, in chunks of the
+default length and in chunks of 64 ticks, which P5 is defined by; then the collector is started and the experiences
+topic's end offsets are watched. The clock runs from the first experiences to the last, so that the start of the process
+is not in it.
 
 The peer is a Faust agent as the guides write one: one event after the other, everything in the event loop.
 """
@@ -24,6 +25,7 @@ from confluent_kafka import Consumer, TopicPartition
 from encode import chunks
 
 from generals_collector.tensorise import steps_lived
+from generals_engine.play_settings import CHUNK_TICKS
 from generals_runtime.broker import EmbeddedBroker
 from generals_runtime.kafka import OrderedProducer, ensure_topics, make_consumer
 from generals_runtime.settings import KafkaSettings
@@ -32,6 +34,7 @@ from generals_schemas.records import TransitionChunk
 from generals_schemas.topics import TOPICS, Topics
 
 PARTITIONS = 8
+SHORT_TICKS = 64
 
 
 def load(kafka: KafkaSettings, topic: str, some: list[TransitionChunk], rounds: int) -> tuple[int, int]:
@@ -100,27 +103,35 @@ def report(row: str, name: str, value: float, unit: str, peer: str, peer_value: 
 
 def run(broker: EmbeddedBroker, arguments: argparse.Namespace) -> None:
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
-    some = chunks(arguments.chunks)
+    for ticks in dict.fromkeys((CHUNK_TICKS, SHORT_TICKS)):
+        some = whole_games(arguments.ticks // ticks, ticks)
+        naive_topics = fresh_topics(kafka)
+        count = load(kafka, naive_topics.transitions.name, some, max(1, arguments.rounds // 5))
+        with process([str(Path(__file__).with_name("naive_faust.py"))], kafka, naive_topics):
+            peer = measure(kafka, naive_topics, *count)
+        topics = fresh_topics(kafka)
+        count = load(kafka, topics.transitions.name, some, arguments.rounds)
+        with process(["-m", "generals_collector"], kafka, topics):
+            rate = measure(kafka, topics, *count)
+        name = f"one collector process, broker beside it, {ticks}-tick chunks"
+        report("P4", name, rate, "experiences/s", "Faust, one event at a time", peer)
+        folders = (broker.data_dir / "log").glob(f"{topics.experiences.name}-*")
+        on_disk = sum(file.stat().st_size for folder in folders for file in folder.glob("*.log"))
+        pair = 2 * 9 * 4 * some[0].width * some[0].height
+        name = f"experiences log on disk, {ticks}-tick chunks"
+        report("P5", name, on_disk / count[0], "bytes/experience", "two float32 states", pair, 1)
+
+
+def whole_games(count: int, ticks: int) -> list[TransitionChunk]:
+    """About `count` chunks of up to `ticks` ticks; those of games that are not over by then are left out."""
+    some = chunks(count, ticks=ticks)
     ended = {chunk.game_id for chunk in some if chunk.final}
-    some = [chunk for chunk in some if chunk.game_id in ended]
-    naive_topics = fresh_topics(kafka)
-    count = load(kafka, naive_topics.transitions.name, some, max(1, arguments.rounds // 5))
-    with process([str(Path(__file__).with_name("naive_faust.py"))], kafka, naive_topics):
-        peer = measure(kafka, naive_topics, *count)
-    topics = fresh_topics(kafka)
-    count = load(kafka, topics.transitions.name, some, arguments.rounds)
-    with process(["-m", "generals_collector"], kafka, topics):
-        rate = measure(kafka, topics, *count)
-    report("P4", "one collector process, broker beside it", rate, "experiences/s", "Faust, one event at a time", peer)
-    folders = (broker.data_dir / "log").glob(f"{topics.experiences.name}-*")
-    on_disk = sum(file.stat().st_size for folder in folders for file in folder.glob("*.log"))
-    pair = 2 * 9 * 4 * some[0].width * some[0].height
-    report("P5", "experiences log on disk", on_disk / count[0], "bytes/experience", "two float32 states", pair, 1)
+    return [chunk for chunk in some if chunk.game_id in ended]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chunks", type=int, default=600, help="of real play; those of unfinished games are left out")
+    parser.add_argument("--ticks", type=int, default=40_000, help="of real play; unfinished games are left out")
     parser.add_argument("--rounds", type=int, default=20, help="how often these are put on the topic")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker(Path(folder)) as broker:

@@ -1,9 +1,9 @@
 """P3: a chunk's views, rewards and legal-action masks, experiences a second on one core, beside a naive compiled path.
 
-The work: 64-tick chunks of expander against expander on 20 x 20, two players. From each come, for both players, the
-packed states of all 65 boards, the packed legal moves of all 65, and 64 rewards. Decoding, validation and zstd are not
-in it; the second figure has all of them. In the pipeline it is readers who derive the moves (ADR 0002); they are made
-here so that the work is the same as everybody else's.
+The work: chunks of the default length, expander against expander on 20 x 20, two players. From each come, for both
+players, the packed states of all T + 1 boards, the packed legal moves of all of them, and T rewards. Decoding,
+validation and zstd are not in it; the second figure has all of them. In the pipeline it is readers who derive the moves
+(ADR 0002); they are made here so that the work is the same as everybody else's.
 
 The peer is the same work done tile by tile and board by board in numba, each board anew, as one writes it first.
 """
@@ -24,7 +24,7 @@ from generals_collector.survey import survey
 from generals_collector.tensorise import recipe, steps_lived
 from generals_collector.views import player_views
 from generals_engine.games import GamePool
-from generals_engine.play_settings import PlaySettings
+from generals_engine.play_settings import CHUNK_TICKS, PlaySettings
 from generals_engine.policies import find_policy
 from generals_schemas.codec import decode_chunk, encode_chunk
 from generals_schemas.jit import jit
@@ -33,7 +33,7 @@ from generals_schemas.records import Source, TransitionChunk
 SOURCE = Source("bench", "bench", 0, 0, 0, 1)
 
 
-def chunks(count: int, *, side: int = 20, ticks: int = 64, seed: int = 1) -> list[TransitionChunk]:
+def chunks(count: int, *, side: int = 20, ticks: int = CHUNK_TICKS, seed: int = 1) -> list[TransitionChunk]:
     """Real chunks as they come from the log: from beginnings, middles and ends of games."""
     settings = PlaySettings(
         run="bench", policies=(find_policy("expander"),), width=side, height=side, games=16, seed=seed, tick_limit=1000,

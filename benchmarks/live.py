@@ -17,14 +17,15 @@ import yaml
 
 from generals_console.processes import Child, Children
 from generals_console.scrape import Scrape, scrape
+from generals_engine.play_settings import CHUNK_TICKS
 from generals_runtime.broker import EmbeddedBroker, free_port
 from generals_runtime.kafka import ensure_topics
 from generals_runtime.settings import KafkaSettings
 
-SIDE, CHUNK_TICKS, PLAYERS, PARTITIONS = 20, 64, 2, 8
+SIDE, PLAYERS, PARTITIONS = 20, 2, 8
 SERVICES = ("collector", "writer", "trainer", "engine")
 START_WITHIN_S = DRAIN_WITHIN_S = 300.0
-CONTROL_S, SAMPLE_S = 0.25, 1.0
+CONTROL_S, SAMPLE_S = 0.5, 1.0
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """P1: everything live on this machine: engine, Kafka (acks=all), Faust collector, writer, the trainer's replay buffer.
 P11: the same experiences, made before, through dm-reverb on loopback, in the same minutes.
 
-Real play (expander against expander, 20 x 20, 64-tick chunks). After a warm-up the counters of both sinks are read, and
-again after `--seconds`: rows in committed objects of the archive, experiences put into the replay buffer; the lesser
-counts. Then the engine stops, the rest comes through, and the archive's rows are read: all distinct, and as many as
-were collected and inserted. The learner takes no steps (its warm-up never ends); everything else is as deployed.
+Real play (expander against expander, 20 x 20, chunks of the default length). After a warm-up the counters of both sinks
+are read, and again after `--seconds`: rows in committed objects of the archive, experiences put into the replay buffer;
+the lesser counts. Then the engine stops, the rest comes through, and the archive's rows are read: all distinct, and as
+many as were collected and inserted. The learner takes no steps (its warm-up never ends); everything else is as
+deployed.
 
 The peer keeps nothing on disk, plays nothing and encodes nothing. It gets what one experience is on our wire, unpacked:
 armies, four bit planes, action, reward, end.

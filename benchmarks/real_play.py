@@ -11,7 +11,7 @@ from generals_schemas.records import ExperienceBatch, Source
 
 
 def play(*, side: int, games: int = 32, encoding: str = "nine_planes", seed: int = 1) -> Iterator[ExperienceBatch]:
-    """Batches without end, as the collector makes them of 64-tick chunks."""
+    """Batches without end, as the collector makes them of chunks of the default length."""
     settings = PlaySettings(
         run="bench", policies=(find_policy("expander"),), width=side, height=side, games=games, seed=seed,
         tick_limit=1000,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.jit import jit_kernel
+from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.unaligned import differing64, leading_zeros, load64, store64, trailing_zeros
 from generals_schemas.zstd_tables import (
     HUFFMAN_BITS,
@@ -90,21 +90,45 @@ def scratch() -> tuple[Bytes, NDArray[np.int32], NDArray[np.int64]]:
 
 def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
     """The arrays, one after another, as a zstd frame. They must be C-contiguous; `kinds` are those of `zstd_tables`."""
-    size = sum([array.nbytes for array in arrays])
-    most = most_packed(size, len(arrays))
+    pieces = [(array.nbytes, array.strides[0], kind) for array, kind in zip(arrays, kinds, strict=True) if array.size]
+    if not pieces:
+        return _EMPTY_FRAME
+    # One piece of memory: a tuple of arrays costs numba more to open than these bytes cost to copy.
+    data = np.frombuffer(b"".join([array.data for array in arrays if array.size]), np.uint8)
+    most = most_packed(data.size, len(pieces))
     if _scratch.out.size < most:
         _scratch.out = np.empty(2 * most, np.uint8)
-    filled, rows = [], []
-    for array, kind in zip(arrays, kinds, strict=True):
-        if array.size:
-            # Read-only arrays are a type of their own to numba, and seldom written again.
-            filled.append(np.frombuffer(array if array.flags.writeable else array.copy(), np.uint8))
-            rows.append((array.strides[0], kind))
-    if not filled:
-        return _EMPTY_FRAME
     out = _scratch.out
-    written = write_frame(tuple(filled), tuple(rows), size, out, *scratch())
+    written = _write_pieces(data, np.array(pieces, np.int64), out, *scratch())
     return out[:written].tobytes()
+
+
+@jit_kernel
+def _write_pieces(
+    data: Bytes,
+    pieces: NDArray[np.int64],
+    out: Bytes,
+    literals: Bytes,
+    sequences: NDArray[np.int32],
+    written: NDArray[np.int64],
+) -> int:
+    """As `write_frame`, of arrays that lie one after another. pieces: `[n, 3]`, of each its bytes, stride and kind."""
+    at, start = _begin_frame(data.size, out, written), 0
+    for i in range(pieces.shape[0]):
+        size, stride, kind = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+        last = i == pieces.shape[0] - 1
+        at = write_array(data[start : start + size], stride, kind, last, out, at, literals, sequences, written)
+        start += size
+    return at
+
+
+@jit_inline
+def _begin_frame(size: int, out: Bytes, written: NDArray[np.int64]) -> int:
+    """Write a frame's header; where its blocks begin."""
+    _put(out, 0, _MAGIC, 5)
+    _put(out, 5, size, 4)
+    written[:] = 0
+    return FRAME_HEADER_BYTES
 
 
 @jit_kernel
@@ -118,10 +142,7 @@ def write_frame(
     written: NDArray[np.int64],
 ) -> int:
     """Write a frame of arrays that hold `size` bytes to `out`; its length. `rows`: of each, stride and kind."""
-    _put(out, 0, _MAGIC, 5)
-    _put(out, 5, size, 4)
-    written[:] = 0
-    at = FRAME_HEADER_BYTES
+    at = _begin_frame(size, out, written)
     for i in range(len(arrays)):
         stride, kind = rows[i]
         last = i == len(arrays) - 1

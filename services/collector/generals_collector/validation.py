@@ -8,8 +8,6 @@ Unusual: whether a kernel found anything wrong is one flag a chunk; only then is
 slowly, to say where.
 """
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +62,7 @@ def validate_rewards(batch: ExperienceBatch) -> None:
     """Raises:
     BadRecord: `reward`, when one is NaN or infinite.
     """
-    if not np.isfinite(batch.rewards).all():
+    if not _are_finite(batch.rewards):
         step = int(np.flatnonzero(~np.isfinite(batch.rewards))[0])
         where = f"of player {batch.player} at tick {batch.first_tick + step}"
         raise BadRecord("reward", f"the reward {where} is {batch.rewards[step]}")
@@ -88,10 +86,10 @@ def _check_alive(chunk: TransitionChunk) -> None:
     first = int(chunk.alive[0])
     _require(first != 0, "alive", "nobody is alive before the first tick")
     _require(first >> chunk.players == 0, "alive", f"{first:#x} has bits beyond {chunk.players} players")
-    bits = chunk.alive.tolist()
-    for tick, (before, after) in enumerate(pairwise(bits)):
-        if after & ~before:
-            raise BadRecord("alive", f"a dead player lives again at tick {chunk.first_tick + tick + 1}")
+    risen = chunk.alive[1:] & ~chunk.alive[:-1]
+    if risen.any():
+        tick = chunk.first_tick + int(np.flatnonzero(risen)[0]) + 1
+        raise BadRecord("alive", f"a dead player lives again at tick {tick}")
 
 
 def _check_boards(chunk: TransitionChunk) -> None:
@@ -162,6 +160,14 @@ def _is_bad_tile(tiles: NDArray[np.uint8], players: int) -> NDArray[np.bool_]:
 def _first(bad: NDArray[np.bool_]) -> tuple[int, int]:
     row, column = divmod(int(np.flatnonzero(bad)[0]), bad.shape[1])
     return row, column
+
+
+@jit_kernel
+def _are_finite(rewards: NDArray[np.float32]) -> bool:
+    finite = True
+    for reward in rewards:
+        finite &= np.isfinite(reward)
+    return finite
 
 
 @jit_kernel

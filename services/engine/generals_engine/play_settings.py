@@ -9,6 +9,9 @@ from generals_engine.policies import BatchPolicy, Policy
 from generals_engine.rng import below, streams
 
 MOST_RECORD_BYTES = 512 * 1024
+
+CHUNK_TICKS = 128
+"""Ticks a chunk by default (ADR 0015)."""
 """Of a record's arrays before compression; chunks of large boards get fewer ticks."""
 
 
@@ -32,7 +35,7 @@ class PlaySettings:
     games: int = 128
     assignment: Literal["seats", "pool"] = "seats"
     tick_limit: int | None = None
-    chunk_ticks: int = 64
+    chunk_ticks: int = CHUNK_TICKS
     seed: int = 0
     worker: int = 0
     workers: int = 1

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from generals_engine.map_files import load_map
-from generals_engine.play_settings import PlaySettings
+from generals_engine.play_settings import CHUNK_TICKS, PlaySettings
 from generals_engine.policies import find_policy
 from generals_engine.rules import NEWEST_RULES, OLDEST_RULES
 from generals_engine.trained_settings import TrainedSettings
@@ -50,7 +50,9 @@ class EngineSettings(ServiceSettings):
         default=1.0, gt=0, description="policies outside the kernel; then the player passes. none: waits"
     )
     tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; none: played to the end")
-    chunk_ticks: int = Field(default=64, ge=1, le=1024, description="ticks a record, fewer on very large boards")
+    chunk_ticks: int = Field(
+        default=CHUNK_TICKS, ge=1, le=1024, description="ticks a record, fewer on very large boards"
+    )
     memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
     rules_version: int = Field(default=NEWEST_RULES, ge=OLDEST_RULES, le=NEWEST_RULES)
     split_percent: int = Field(default=10, ge=0, le=100, description="of random moves that send half")

@@ -159,7 +159,9 @@ def test_mutated_records_stop_nothing_and_each_is_accounted_for(
     with CollectorProcess(kafka, topics.prefix, tmp_path / "log", off) as collector:
         seen = accounted(kafka_settings, topics.experiences, count)
         rejected = {place for place, batch in seen.items() if batch.rejected}
-        letters = read_until(kafka_settings, topics.dead_letter, lambda found: len(letter_places(found)) == len(rejected))
+        letters = read_until(
+            kafka_settings, topics.dead_letter, lambda found: len(letter_places(found)) == len(rejected)
+        )
         assert collector.process is not None
         status = Path(f"/proc/{collector.process.pid}/status").read_text()
         collector.send(signal.SIGTERM)

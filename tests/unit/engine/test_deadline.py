@@ -46,7 +46,7 @@ class Fails(Thinks):
 
 def settings(policy: Thinks) -> PlaySettings:
     seats = (Policy("tests:Thinks", codes.EXTERNAL, policy), find_policy("expander"))
-    return PlaySettings(run="late", policies=seats, games=GAMES, width=SIDE, height=SIDE, seed=1)
+    return PlaySettings(run="late", policies=seats, games=GAMES, width=SIDE, height=SIDE, chunk_ticks=64, seed=1)
 
 
 def observations() -> Observations:

@@ -28,7 +28,9 @@ EXPANDER, RANDOM = find_policy("expander"), find_policy("random")
 
 
 def play_settings(**changes: object) -> PlaySettings:
-    base = PlaySettings(run="run", policies=(EXPANDER, RANDOM), width=8, height=8, games=6, tick_limit=150, seed=3)
+    base = PlaySettings(
+        run="run", policies=(EXPANDER, RANDOM), width=8, height=8, games=6, tick_limit=150, chunk_ticks=64, seed=3
+    )
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -315,9 +317,9 @@ def test_armies_beyond_two_bytes_are_recorded_in_four_and_narrowed_when_they_fit
     assert small.armies.max() >= 50_000
 
 
-@pytest.mark.parametrize(("side", "ticks"), [(8, 64), (20, 64), (40, 64), (64, 24)])
+@pytest.mark.parametrize(("side", "ticks"), [(8, 128), (20, 128), (40, 64), (64, 24)])
 def test_large_boards_have_fewer_ticks_a_chunk_and_no_record_is_over_its_bytes(side: int, ticks: int) -> None:
-    pool = a_pool(width=side, height=side, games=1)
+    pool = a_pool(width=side, height=side, games=1, chunk_ticks=128)
     (played,) = pool.advance()
     assert played.chunk is not None
     assert played.chunk.ticks == ticks
