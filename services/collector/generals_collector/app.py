@@ -10,16 +10,19 @@ order of things here:
 """
 
 import asyncio
+import functools
 import logging
 import time
+import types
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol, cast
 
 import faust
 import structlog
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.types import TP
+from mode.services import WaitResults
 
 from generals_collector.conversion import Headers, RawRecord
 from generals_collector.pipeline import Pipeline
@@ -46,17 +49,54 @@ class Listener(Protocol):
 
 
 class _Consumer(KafkaConsumer):
-    """Begins where the group's commit is; without a commit, where the log begins.
+    """Begins where the group's commit is; without a commit, where the log begins. Hands records on without tasks.
 
     Faust goes on fetching while a rebalance has suspended the flow, throws that away, and seeks back to the commit. A
     partition without one it would leave behind the records thrown away.
     """
+
+    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:
+        """Faust hands each record on in a race with the end of the flow, of the service and of a crash: four tasks, of
+        which three are cancelled. A queue with room takes the record at once, so there is nothing to wait for; only
+        where it does not is the race run.
+        """
+        handing, *others = waits
+        if not asyncio.iscoroutine(handing):
+            return await super().wait_first(*waits, timeout=timeout)
+        try:
+            waited_for = handing.send(None)
+        except StopIteration as done:
+            for other in others:
+                if asyncio.iscoroutine(other):
+                    other.close()
+            return WaitResults([handing], [done.value], stopped=False)
+        return await super().wait_first(_rest_of(handing, waited_for), *others, timeout=timeout)
 
     async def perform_seek(self) -> None:
         await super().perform_seek()
         fresh = [tp for tp in self.assignment() if not self._read_offset.get(tp)]
         if fresh:
             await self._thread.seek_to_beginning(*(self._new_topicpartition(tp.topic, tp.partition) for tp in fresh))
+
+
+async def _rest_of(coroutine: Coroutine[Any, Any, Any], waited_for: Any) -> Any:
+    """What is left of a coroutine that was begun by hand and waits for a future."""
+    return await _resumed(coroutine, waited_for)
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, Any, Any]:
+    while True:
+        try:
+            answer = yield waited_for
+        except BaseException as error:
+            step = functools.partial(coroutine.throw, error)
+        else:
+            step = functools.partial(coroutine.send, answer)
+        try:
+            waited_for = step()
+        except StopIteration as done:
+            return done.value
 
 
 class _Stateless(faust.App):

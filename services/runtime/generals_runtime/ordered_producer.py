@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -60,6 +61,8 @@ class OrderedProducer:
         self._sender: int | None = None
         self._failure: str | None = None
         self._delivered = 0
+        self._reported: Counter[str] = Counter()
+        self._reported_bytes: Counter[str] = Counter()
         self._serve_at = 0.0
         self._runtime = metrics.default().runtime
 
@@ -153,6 +156,15 @@ class OrderedProducer:
         except KafkaException as error:
             self._fail(f"{error.args[0].name()}: {error.args[0].str()}")
             return len(self._producer)
+        finally:
+            self._count()
+
+    def _count(self) -> None:
+        """Metrics of what was reported: once for many records, because a metric costs as much as a record."""
+        while self._reported:
+            topic, records = self._reported.popitem()
+            self._runtime.records_produced.labels(topic).inc(records)
+            self._runtime.bytes_produced.labels(topic).inc(self._reported_bytes.pop(topic, 0))
 
     def _try(
         self,
@@ -187,8 +199,9 @@ class OrderedProducer:
                 self._fail(f"{message.topic()}[{message.partition()}]: {error.name()}: {error.str()}")
                 return
             self._delivered += 1
-            self._runtime.records_produced.labels(message.topic()).inc()
-            self._runtime.bytes_produced.labels(message.topic()).inc(len(message))
+            topic = message.topic() or ""
+            self._reported[topic] += 1
+            self._reported_bytes[topic] += len(message)
             if on_delivery is not None:
                 on_delivery(message)
 
