@@ -1,7 +1,8 @@
 """The whole pipeline on this machine, as deployed, and readings of its counters. Used by `pipeline.py`.
 
-Unusual: the engine is faster than what comes after it, and nothing makes it wait but a full disk. So it is held
-(SIGSTOP) while more than about a second's work lies between it and the sinks, where a deployment would play on.
+Unusual: the engine is faster than what comes after it, and nothing makes it wait but a full disk. So it gets what time
+the others leave (`nice`), and is held (SIGSTOP) while more than about two seconds' work lies between it and the sinks,
+where a deployment would play on.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ SIDE, PLAYERS, PARTITIONS = 20, 2, 8
 SERVICES = ("collector", "writer", "trainer", "engine")
 START_WITHIN_S = DRAIN_WITHIN_S = 300.0
 CONTROL_S, SAMPLE_S = 0.5, 1.0
+LEAST_PRIORITY = 19
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Live:
                 for name, port in self._ports.items():
                     variables = {"GENERALS_OBSERVABILITY__METRICS_PORT": str(port)}
                     self._running[name] = self._children.start(name, f"generals_{name}", variables)
+                psutil.Process(self._running["engine"].process.pid).nice(LEAST_PRIORITY)
                 try:
                     yield self
                 finally:
