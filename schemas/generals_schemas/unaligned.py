@@ -11,6 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 _WORD = ir.IntType(64)
@@ -52,6 +53,23 @@ def _differing64(_typing: Any, array: Any, first: Any, second: Any) -> Any:
     return types.uint64(array, types.intp, types.intp), generate
 
 
+def _bytes_at(_typing: Any, address: Any, size: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.return_type)(context, builder)
+        one = context.get_constant(types.intp, 1)
+        populate_array(  # type: ignore[no-untyped-call] # numba has no types
+            array,
+            data=builder.inttoptr(arguments[0], array.data.type),
+            shape=[arguments[1]],
+            strides=[one],
+            itemsize=one,
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return types.Array(types.uint8, 1, "C")(types.intp, types.intp), generate
+
+
 def _trailing_zeros(_typing: Any, word: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -74,6 +92,9 @@ store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(
 
 differing64 = cast("Callable[[NDArray[np.uint8], int, int], np.uint64]", intrinsic(_differing64))
 """Which of the 64 bytes from one index on differ from the 64 from another on: bit i for byte i."""
+
+bytes_at = cast("Callable[[int, int], NDArray[np.uint8]]", intrinsic(_bytes_at))
+"""So many bytes from an address on, as an array. Whoever calls keeps them alive."""
 
 trailing_zeros = cast("Callable[[np.uint64], int]", intrinsic(_trailing_zeros))
 """How many zero bits stand below the lowest one bit; 64 if there is none."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.jit import jit_inline, jit_kernel
-from generals_schemas.unaligned import differing64, leading_zeros, load64, store64, trailing_zeros
+from generals_schemas.unaligned import bytes_at, differing64, leading_zeros, load64, store64, trailing_zeros
 from generals_schemas.zstd_tables import (
     HUFFMAN_BITS,
     HUFFMAN_CODES,
@@ -90,35 +90,38 @@ def scratch() -> tuple[Bytes, NDArray[np.int32], NDArray[np.int64]]:
 
 def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
     """The arrays, one after another, as a zstd frame. They must be C-contiguous; `kinds` are those of `zstd_tables`."""
-    pieces = [(array.nbytes, array.strides[0], kind) for array, kind in zip(arrays, kinds, strict=True) if array.size]
+    # By address: a tuple of arrays costs numba more to open than their rows cost to compare.
+    pieces = [
+        (array.__array_interface__["data"][0], array.nbytes, array.strides[0], kind)
+        for array, kind in zip(arrays, kinds, strict=True)
+        if array.size
+    ]
     if not pieces:
         return _EMPTY_FRAME
-    # One piece of memory: a tuple of arrays costs numba more to open than these bytes cost to copy.
-    data = np.frombuffer(b"".join([array.data for array in arrays if array.size]), np.uint8)
-    most = most_packed(data.size, len(pieces))
+    size = sum([piece[1] for piece in pieces])
+    most = most_packed(size, len(pieces))
     if _scratch.out.size < most:
         _scratch.out = np.empty(2 * most, np.uint8)
     out = _scratch.out
-    written = _write_pieces(data, np.array(pieces, np.int64), out, *scratch())
+    written = _write_pieces(np.array(pieces, np.int64), size, out, *scratch())
     return out[:written].tobytes()
 
 
 @jit_kernel
 def _write_pieces(
-    data: Bytes,
     pieces: NDArray[np.int64],
+    size: int,
     out: Bytes,
     literals: Bytes,
     sequences: NDArray[np.int32],
     written: NDArray[np.int64],
 ) -> int:
-    """As `write_frame`, of arrays that lie one after another. pieces: `[n, 3]`, of each its bytes, stride and kind."""
-    at, start = _begin_frame(data.size, out, written), 0
+    """As `write_frame`. pieces: `[n, 4]`, of each array its address, bytes, stride and kind."""
+    at = _begin_frame(size, out, written)
     for i in range(pieces.shape[0]):
-        size, stride, kind = pieces[i, 0], pieces[i, 1], pieces[i, 2]
+        data = bytes_at(pieces[i, 0], pieces[i, 1])
         last = i == pieces.shape[0] - 1
-        at = write_array(data[start : start + size], stride, kind, last, out, at, literals, sequences, written)
-        start += size
+        at = write_array(data, pieces[i, 2], pieces[i, 3], last, out, at, literals, sequences, written)
     return at
 
 
