@@ -1,7 +1,7 @@
 """The whole pipeline on this machine, as deployed, and readings of its counters. Used by `pipeline.py`.
 
 Unusual: the engine is faster than what comes after it, and nothing makes it wait but a full disk. So it gets what time
-the others leave (`nice`), and is held (SIGSTOP) while more than about two seconds' work lies between it and the sinks,
+the others leave (`nice`), and is held (SIGSTOP) while more than about five seconds' work lies between it and the sinks,
 where a deployment would play on.
 """
 
@@ -38,6 +38,7 @@ class Reading:
     """
 
     at_s: float
+    played: float
     collected: float
     archived: float
     inserted: float
@@ -91,6 +92,7 @@ class Live:
         to_store = max(0.0, chunks - writer.total("generals_records_consumed_total") / PLAYERS)
         return Reading(
             at_s=time.monotonic(),
+            played=PLAYERS * engine.total("generals_ticks_total"),
             collected=collected,
             archived=writer.total("generals_archived_experiences_total"),
             inserted=inserted,

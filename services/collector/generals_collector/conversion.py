@@ -106,7 +106,7 @@ class Converter:
         return Converted(raw, values, tuple(map(_played, batches)))
 
     def _check_sizes(self, values: tuple[bytes, ...]) -> None:
-        largest = max(len(value) for value in values)
+        largest = max(map(len, values))
         if largest > self.max_record_bytes:
             limit = f"the limit is {self.max_record_bytes:,}; play shorter chunks"
             raise BadRecord("too_large", f"a batch of {largest:,} bytes comes out of it, {limit}")
