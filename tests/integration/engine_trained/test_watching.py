@@ -126,7 +126,9 @@ def test_before_the_first_version_moves_are_random(kafka_settings: KafkaSettings
     assert watcher.wait(60)
     policy = NewestPolicy(TrainedSettings(), watcher.newest, seed=0)
     pool = GamePool(
-        PlaySettings(run="t", policies=(Policy("dqn", codes.EXTERNAL, policy),), width=8, height=8, games=2),
+        PlaySettings(
+            run="t", policies=(Policy("dqn", codes.EXTERNAL, policy),), width=8, height=8, games=2, chunk_ticks=64
+        ),
         now_ms=lambda: 0,
     )
     chunks = [played.chunk for _ in range(64) for played in pool.advance() if played.chunk is not None]

@@ -43,7 +43,7 @@ def server(network: TrainedNetwork) -> Iterator[PolicyServer]:
 
 def played_by(policy: Policy, ticks: int = 64) -> list[Played]:
     settings = PlaySettings(
-        run="remote", policies=(policy, find_policy("expander")), games=4, width=9, height=9, seed=3
+        run="remote", policies=(policy, find_policy("expander")), chunk_ticks=ticks, games=4, width=9, height=9, seed=3
     )
     pool = GamePool(settings, lambda: 0)
     return [played for _ in range(ticks) for played in pool.advance()]
