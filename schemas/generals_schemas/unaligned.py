@@ -70,6 +70,14 @@ def _bytes_at(_typing: Any, address: Any, size: Any) -> Any:
     return types.Array(types.uint8, 1, "C")(types.intp, types.intp), generate
 
 
+def _address_of(_typing: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, _WORD)
+
+    return types.intp(array), generate
+
+
 def _trailing_zeros(_typing: Any, word: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -92,6 +100,9 @@ store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(
 
 differing64 = cast("Callable[[NDArray[np.uint8], int, int], np.uint64]", intrinsic(_differing64))
 """Which of the 64 bytes from one index on differ from the 64 from another on: bit i for byte i."""
+
+address_of = cast("Callable[[NDArray[Any]], int]", intrinsic(_address_of))
+"""Where an array's data begins, for `bytes_at`."""
 
 bytes_at = cast("Callable[[int, int], NDArray[np.uint8]]", intrinsic(_bytes_at))
 """So many bytes from an address on, as an array. Whoever calls keeps them alive."""

@@ -75,21 +75,22 @@ def _require(condition: bool, reason: str, detail: str) -> None:
 
 def _check_identity(chunk: TransitionChunk) -> None:
     _require(bool(chunk.game_id), "identity", "the game id is empty")
-    _require(chunk.chunk >= 0, "identity", f"chunk number {chunk.chunk} is negative")
-    fits = 0 <= chunk.first_tick <= MAX_TICK - chunk.ticks
-    _require(fits, "identity", f"first tick {chunk.first_tick} with {chunk.ticks} ticks is outside 0 … {MAX_TICK}")
-    _require(len(set(chunk.teams)) > 1, "teams", f"all {chunk.players} players are in one team")
-    _require(all(policy.version >= 0 for policy in chunk.policies), "identity", "a policy's version is negative")
+    _require(chunk.chunk >= 0, "identity", "the chunk's number is negative")
+    if not 0 <= chunk.first_tick <= MAX_TICK - chunk.ticks:
+        found = f"first tick {chunk.first_tick} with {chunk.ticks} ticks"
+        raise BadRecord("identity", f"{found} is outside 0 … {MAX_TICK}")
+    _require(len(set(chunk.teams)) > 1, "teams", "all players are in one team")
+    _require(min([policy.version for policy in chunk.policies]) >= 0, "identity", "a policy's version is negative")
 
 
 def _check_alive(chunk: TransitionChunk) -> None:
     first = int(chunk.alive[0])
     _require(first != 0, "alive", "nobody is alive before the first tick")
-    _require(first >> chunk.players == 0, "alive", f"{first:#x} has bits beyond {chunk.players} players")
-    risen = chunk.alive[1:] & ~chunk.alive[:-1]
-    if risen.any():
-        tick = chunk.first_tick + int(np.flatnonzero(risen)[0]) + 1
-        raise BadRecord("alive", f"a dead player lives again at tick {tick}")
+    if first >> chunk.players:
+        raise BadRecord("alive", f"{first:#x} has bits beyond {chunk.players} players")
+    risen = _risen(read_only(chunk.alive))
+    if risen:
+        raise BadRecord("alive", f"a dead player lives again at tick {chunk.first_tick + risen}")
 
 
 def _check_boards(chunk: TransitionChunk) -> None:
@@ -160,6 +161,15 @@ def _is_bad_tile(tiles: NDArray[np.uint8], players: int) -> NDArray[np.bool_]:
 def _first(bad: NDArray[np.bool_]) -> tuple[int, int]:
     row, column = divmod(int(np.flatnonzero(bad)[0]), bad.shape[1])
     return row, column
+
+
+@jit_kernel
+def _risen(alive: NDArray[np.uint16]) -> int:
+    """The first tick after which a player lives who did not before it; 0 if there is none."""
+    for t in range(1, alive.shape[0]):
+        if alive[t] & ~alive[t - 1]:
+            return t
+    return 0
 
 
 @jit_kernel
