@@ -1,7 +1,8 @@
-"""The compiled kernels of `expand`. A byte of a bit plane becomes eight floats by one look-up in a table.
+"""The compiled kernels of `expand`. A word of a bit plane becomes 64 floats at once.
 
-The eight are read before any is written: table and output might overlap for all the compiler knows, and only so does
-it make one load and one store of 32 bytes of them. Six times faster than a loop over the bits, at any board size.
+Of what is left of a board, fewer than 64 tiles, a byte becomes eight floats by one look-up in a table. The eight are
+read before any is written: table and output might overlap for all the compiler knows, and only so does it make one load
+and one store of 32 bytes of them.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from generals_schemas.bitboards import GUARD, Words, column_masks, dilate, load_board
 from generals_schemas.jit import jit_inline, jit_kernel
+from generals_schemas.unaligned import keep_flagged, load64, store_flags
 
 BYTE_FLOATS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float32)
 """`[256, 8]`: the bits of each byte as floats."""
@@ -19,8 +21,10 @@ BYTE_FLOATS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bit
 @jit_kernel
 def _write_plane(table: NDArray[np.float32], plane: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     """plane: `[B]` bytes.  out: `[HW]`."""
-    full = out.shape[0] >> 3
-    for index in range(full):
+    words, full = out.shape[0] >> 6, out.shape[0] >> 3
+    for k in range(words):
+        store_flags(out, 64 * k, load64(plane, 8 * k))
+    for index in range(8 * words, full):
         value = plane[index]
         a, b, c, d = table[value, 0], table[value, 1], table[value, 2], table[value, 3]
         e, f, g, h = table[value, 4], table[value, 5], table[value, 6], table[value, 7]
@@ -39,10 +43,16 @@ def _write_armies(
     scale: np.float32,
     out: NDArray[np.float32],
 ) -> None:
-    """Armies over scale, at most 1, on the plane's tiles. Most bytes of a plane are 0."""
+    """Armies over scale, at most 1, on the plane's tiles."""
     one, zero = np.float32(1), np.float32(0)
-    full = out.shape[0] >> 3
-    for index in range(full):
+    words, full = out.shape[0] >> 6, out.shape[0] >> 3
+    for k in range(words):
+        word = load64(plane, 8 * k)
+        if word != 0:
+            for tile in range(64 * k, 64 * k + 64):
+                out[tile] = min(np.float32(armies[tile]) / scale, one)
+        keep_flagged(out, 64 * k, word)
+    for index in range(8 * words, full):
         value, start = plane[index], index * 8
         if value == 0:
             out[start], out[start + 1], out[start + 2], out[start + 3] = zero, zero, zero, zero

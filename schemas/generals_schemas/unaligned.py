@@ -70,6 +70,30 @@ def _bytes_at(_typing: Any, address: Any, size: Any) -> Any:
     return types.Array(types.uint8, 1, "C")(types.intp, types.intp), generate
 
 
+def _flagged(store_ones: bool) -> Any:
+    """64 floats from an index on: 0 where a word has no bit; elsewhere 1, or what they were."""
+
+    def template(_typing: Any, array: Any, index: Any, word: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            lanes, floats = 16, ir.VectorType(ir.FloatType(), 16)
+            zeros, ones = (ir.Constant(floats, [value] * lanes) for value in (0.0, 1.0))
+            start = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], floats)
+            for part in range(64 // lanes):
+                place = builder.gep(start, [ir.Constant(_WORD, part)])
+                bits = builder.trunc(builder.lshr(arguments[2], ir.Constant(_WORD, lanes * part)), ir.IntType(lanes))
+                there = ones
+                if not store_ones:
+                    there = builder.load(place)
+                    there.align = 4
+                chosen = builder.select(builder.bitcast(bits, ir.VectorType(ir.IntType(1), lanes)), there, zeros)
+                builder.store(chosen, place).align = 4
+            return context.get_dummy_value()
+
+        return types.none(array, types.intp, types.uint64), generate
+
+    return intrinsic(template)
+
+
 def _address_of(_typing: Any, array: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -97,6 +121,12 @@ load64 = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load64
 
 store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store64))
 """Write eight bytes from `index` on."""
+
+store_flags = cast("Callable[[NDArray[np.float32], int, np.uint64], None]", _flagged(store_ones=True))
+"""Write 64 floats from `index` on: 1 where the word has a bit, else 0."""
+
+keep_flagged = cast("Callable[[NDArray[np.float32], int, np.uint64], None]", _flagged(store_ones=False))
+"""Of the 64 floats from `index` on, make those 0 for which the word has no bit."""
 
 differing64 = cast("Callable[[NDArray[np.uint8], int, int], np.uint64]", intrinsic(_differing64))
 """Which of the 64 bytes from one index on differ from the 64 from another on: bit i for byte i."""
