@@ -5,7 +5,7 @@ Axes: M packed rows, N rows asked for, C channels, HW = H * W tiles, B = ceil(HW
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,14 @@ except ImportError:  # numba is not installed
 
 COMPILED = kernels is not None
 
+AnyArmies: TypeAlias = NDArray[np.uint8] | Armies
+"""A replay buffer's need a byte each, most of the time."""
+
 
 def expand(
     encoding: Encoding,
     *,
-    armies: Armies,
+    armies: AnyArmies,
     bits: NDArray[np.uint8],
     scalars: NDArray[np.float32],
     rows: NDArray[np.int64],
@@ -62,7 +65,7 @@ def _checked(out: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.flo
 
 def legal_actions(
     *,
-    armies: Armies,
+    armies: AnyArmies,
     bits: NDArray[np.uint8],
     rows: NDArray[np.int64],
     width: int,
@@ -91,7 +94,7 @@ KIND_CODES = {"army": 0, "log_army": 1, "plane": 2, "neutral": 3, "fog": 4, "sca
 def _expand_compiled(
     encoding: Encoding,
     planes: tuple[str, ...],
-    armies: Armies,
+    armies: AnyArmies,
     bits: NDArray[np.uint8],
     scalars: NDArray[np.float32],
     rows: NDArray[np.int64],
@@ -115,7 +118,7 @@ def _instruction(encoding: Encoding, planes: tuple[str, ...], kind: str, of: str
 def _expand_numpy(
     encoding: Encoding,
     planes: tuple[str, ...],
-    armies: Armies,
+    armies: AnyArmies,
     bits: NDArray[np.uint8],
     scalars: NDArray[np.float32],
     rows: NDArray[np.int64],
@@ -155,7 +158,7 @@ def _around(own: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _legal_numpy(
-    armies: Armies,
+    armies: AnyArmies,
     mine: NDArray[np.uint8],
     mountain: NDArray[np.uint8],
     rows: NDArray[np.int64],

@@ -399,12 +399,21 @@ class ReplayBuffer:
         tiles, planes = self.layout.tiles, len(self.layout.planes)
         # Rows are in range; "clip" spares numpy a copy made in case they were not.
         packed = np.take(self._states, rows, axis=0, mode="clip")
-        armies: Armies = packed[:, :tiles].astype(np.uint16)
-        if self._extra_count.take(rows).any():
-            armies = armies.astype(np.uint32)
-            kernels.add_extras(armies, rows, self._extra_start, self._extra_count, self._extra_tile, self._extra_high)
+        armies = self._with_extras(packed[:, :tiles], rows)
         bits = np.ascontiguousarray(packed[:, tiles:]).reshape(len(rows), planes, -1)
         return States(armies, bits, self._scalars.take(rows, axis=0))
+
+    def _with_extras(self, low: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8] | Armies:
+        """Armies from their low bytes, no wider than they must be: most samples have none above 255."""
+        if not self._extra_count.take(rows).any():
+            return np.ascontiguousarray(low)
+        extras = (rows, self._extra_start, self._extra_count, self._extra_tile, self._extra_high)
+        armies = low.astype(np.uint16)
+        if kernels.add_extras(armies, *extras):
+            return armies
+        wide = low.astype(np.uint32)
+        kernels.add_extras(wide, *extras)
+        return wide
 
 
 def _above_a_byte(armies: Armies) -> NDArray[np.int64]:

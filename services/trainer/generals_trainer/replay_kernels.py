@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.jit import jit
+from generals_schemas.records import Armies
 
 TAIL = 1
 """No step: the state after a batch's last one. Left behind when the next chunk continues the chain."""
@@ -67,19 +68,23 @@ def walk(
 
 @jit
 def add_extras(
-    armies: NDArray[np.uint32],
+    armies: Armies,
     rows: NDArray[np.int64],
     extra_start: NDArray[np.int64],
     extra_count: NDArray[np.uint16],
     extra_tile: NDArray[np.uint16],
     extra_high: NDArray[np.uint32],
-) -> None:
-    """Add to armies modulo 256 what is above. armies: `[N, HW]`, in place."""
+) -> bool:
+    """Add to armies modulo 256 what is above. armies: `[N, HW]`, in place. Returns whether all fit its type."""
+    most = (1 << 8 * (armies.itemsize - 1)) - 1
+    fits = True
     for i in range(len(rows)):
         start = extra_start[rows[i]]
         for extra in range(start, start + extra_count[rows[i]]):
             slot = extra % len(extra_tile)
+            fits &= extra_high[slot] <= most
             armies[i, extra_tile[slot]] += extra_high[slot] << np.uint32(8)
+    return fits
 
 
 @jit

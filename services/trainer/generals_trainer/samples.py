@@ -58,11 +58,11 @@ class Layout(NamedTuple):
 class States:
     """N packed states, as `generals_client.expand` takes them.
 
-    armies: `[N, HW]` u2, or u4 if one of them has outgrown a byte.  bits: `[N, planes, ceil(HW / 8)]` u1.
+    armies: `[N, HW]` u1, or as wide as the largest needs, u2 or u4.  bits: `[N, planes, ceil(HW / 8)]` u1.
     scalars: `[N, S]` f4.
     """
 
-    armies: Armies
+    armies: NDArray[np.uint8] | Armies
     bits: NDArray[np.uint8]
     scalars: NDArray[np.float32]
 
