@@ -8,7 +8,6 @@ from generals_schemas.batch_fields import batch_fields, fields_source, require_b
 from generals_schemas.batch_reader import read_batch
 from generals_schemas.batch_writer import write_batch
 from generals_schemas.blocks import ArraySpec, Layout, layout, unpack
-from generals_schemas.chunk_reader import read_chunk
 from generals_schemas.chunk_writer import write_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.framing import schema
@@ -17,12 +16,14 @@ from generals_schemas.records import (
     ExperienceBatch,
     GameSummary,
     Memory,
+    Outcome,
     PolicyPointer,
     PolicyRef,
     Source,
     TransitionChunk,
 )
 
+_CHUNK = schema("transition_chunk")
 _GAME = schema("game_summary")
 _POLICY = schema("policy_pointer")
 
@@ -43,7 +44,7 @@ def decode_chunk(record: bytes) -> TransitionChunk:
         BadRecord: see its `reason`.
         UnknownSchema: written by another schema.
     """
-    fields = read_chunk(record)
+    fields = _CHUNK.read(record)
     players = len(fields["teams"])
     _require(2 <= players <= MAX_PLAYERS, "shape", f"{players} players, not 2 … {MAX_PLAYERS}")
     _require(len(fields["policies"]) == players, "shape", f"{len(fields['policies'])} policies for {players} players")
@@ -60,6 +61,7 @@ def decode_chunk(record: bytes) -> TransitionChunk:
             memory=fields["has_memory"],
         ),
     )
+    outcome = fields["outcome"]
     return TransitionChunk(
         game_id=fields["game_id"],
         chunk=fields["chunk"],
@@ -67,8 +69,8 @@ def decode_chunk(record: bytes) -> TransitionChunk:
         rules_version=fields["rules_version"],
         width=fields["width"],
         height=fields["height"],
-        teams=fields["teams"],
-        policies=fields["policies"],
+        teams=tuple(fields["teams"]),
+        policies=tuple(PolicyRef(**policy) for policy in fields["policies"]),
         map_seed=fields["map_seed"],
         policy_seed=fields["policy_seed"],
         tiles=arrays["tiles"],
@@ -77,7 +79,7 @@ def decode_chunk(record: bytes) -> TransitionChunk:
         actions=arrays["actions"],
         log_probs=arrays.get("log_probs"),
         memory=Memory(arrays["memory_tiles"], arrays["memory_armies"]) if fields["has_memory"] else None,
-        outcome=fields["outcome"],
+        outcome=Outcome(tuple(outcome["winners"]), outcome["reason"]) if outcome else None,
     )
 
 
