@@ -49,11 +49,11 @@ class Listener(Protocol):
 
 
 class _Consumer(KafkaConsumer):
-    """Begins where the group's commit is; without a commit, where the log begins. Hands records on without tasks, and
-    goes on as soon as there is room.
+    """Faust's consumer, but for three things: where it begins, how it hands a record on, and what it does when full.
 
-    Faust goes on fetching while a rebalance has suspended the flow, throws that away, and seeks back to the commit. A
-    partition without one it would leave behind the records thrown away.
+    It begins where the group's commit is; without a commit, where the log begins. Faust goes on fetching while a
+    rebalance has suspended the flow, throws that away, and seeks back to the commit. A partition without one it would
+    leave behind the records thrown away.
     """
 
     async def _wait_next_records(self, timeout: float) -> Any:
@@ -75,11 +75,13 @@ class _Consumer(KafkaConsumer):
             return await super().wait_first(*waits, timeout=timeout)
         try:
             waited_for = handing.send(None)
-        except StopIteration as done:
+        except BaseException as end:
             for other in others:
                 if asyncio.iscoroutine(other):
                     other.close()
-            return WaitResults([handing], [done.value], stopped=False)
+            if isinstance(end, StopIteration):
+                return WaitResults([handing], [end.value], stopped=False)
+            raise
         return await super().wait_first(_rest_of(handing, waited_for), *others, timeout=timeout)
 
     async def perform_seek(self) -> None:
