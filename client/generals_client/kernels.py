@@ -1,9 +1,4 @@
-"""The compiled kernels of `expand`. A word of a bit plane becomes 64 floats at once.
-
-Of what is left of a board, fewer than 64 tiles, a byte becomes eight floats by one look-up in a table. The eight are
-read before any is written: table and output might overlap for all the compiler knows, and only so does it make one load
-and one store of 32 bytes of them.
-"""
+"""The compiled kernels of `expand`. A word of a bit plane becomes 64 floats at once; the last tiles go one by one."""
 
 from typing import Any
 
@@ -14,54 +9,31 @@ from generals_schemas.bitboards import GUARD, Words, column_masks, dilate, load_
 from generals_schemas.jit import jit_inline, jit_kernel
 from generals_schemas.unaligned import keep_flagged, load64, store_flags
 
-BYTE_FLOATS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float32)
-"""`[256, 8]`: the bits of each byte as floats."""
-
 
 @jit_kernel
-def _write_plane(table: NDArray[np.float32], plane: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+def _write_plane(plane: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     """plane: `[B]` bytes.  out: `[HW]`."""
-    words, full = out.shape[0] >> 6, out.shape[0] >> 3
+    words = out.shape[0] >> 6
     for k in range(words):
         store_flags(out, 64 * k, load64(plane, 8 * k))
-    for index in range(8 * words, full):
-        value = plane[index]
-        a, b, c, d = table[value, 0], table[value, 1], table[value, 2], table[value, 3]
-        e, f, g, h = table[value, 4], table[value, 5], table[value, 6], table[value, 7]
-        start = index * 8
-        out[start], out[start + 1], out[start + 2], out[start + 3] = a, b, c, d
-        out[start + 4], out[start + 5], out[start + 6], out[start + 7] = e, f, g, h
-    for tile in range(full * 8, out.shape[0]):
-        out[tile] = table[plane[full], tile & 7]
+    for tile in range(64 * words, out.shape[0]):
+        out[tile] = (plane[tile >> 3] >> (tile & 7)) & 1
 
 
 @jit_kernel
-def _write_armies(
-    table: NDArray[np.float32],
-    plane: NDArray[np.uint8],
-    armies: NDArray[Any],
-    scale: np.float32,
-    out: NDArray[np.float32],
-) -> None:
+def _write_armies(plane: NDArray[np.uint8], armies: NDArray[Any], scale: np.float32, out: NDArray[np.float32]) -> None:
     """Armies over scale, at most 1, on the plane's tiles."""
     one, zero = np.float32(1), np.float32(0)
-    words, full = out.shape[0] >> 6, out.shape[0] >> 3
+    words = out.shape[0] >> 6
     for k in range(words):
         word = load64(plane, 8 * k)
         if word != 0:
             for tile in range(64 * k, 64 * k + 64):
                 out[tile] = min(np.float32(armies[tile]) / scale, one)
         keep_flagged(out, 64 * k, word)
-    for index in range(8 * words, full):
-        value, start = plane[index], index * 8
-        if value == 0:
-            out[start], out[start + 1], out[start + 2], out[start + 3] = zero, zero, zero, zero
-            out[start + 4], out[start + 5], out[start + 6], out[start + 7] = zero, zero, zero, zero
-        else:
-            for bit in range(8):
-                out[start + bit] = min(np.float32(armies[start + bit]) / scale, one) * table[value, bit]
-    for tile in range(full * 8, out.shape[0]):
-        out[tile] = min(np.float32(armies[tile]) / scale, one) * table[plane[full], tile & 7]
+    for tile in range(64 * words, out.shape[0]):
+        here = (plane[tile >> 3] >> (tile & 7)) & 1
+        out[tile] = min(np.float32(armies[tile]) / scale, one) if here else zero
 
 
 @jit_kernel
@@ -92,7 +64,6 @@ def _derive(
 @jit_kernel
 def _write(
     kind: int,
-    table: NDArray[np.float32],
     plane: NDArray[np.uint8],
     armies: NDArray[Any],
     scale: np.float32,
@@ -100,16 +71,15 @@ def _write(
     out: NDArray[np.float32],
 ) -> None:
     if kind == 0:
-        _write_armies(table, plane, armies, scale, out)
+        _write_armies(plane, armies, scale, out)
     elif kind == 1:
         _write_log_armies(plane, armies, log_scale, out)
     else:
-        _write_plane(table, plane, out)
+        _write_plane(plane, out)
 
 
 @jit_kernel
 def _expand_rows(
-    table: NDArray[np.float32],
     armies: NDArray[Any],
     bits: NDArray[np.uint8],
     scalars: NDArray[np.float32],
@@ -137,10 +107,10 @@ def _expand_rows(
             if kind == 5:
                 target[:] = scalars[row, operand]
             elif kind <= 2 and operand >= 0:
-                _write(kind, table, bits[row, operand], armies[row], scale, log_scale, target)
+                _write(kind, bits[row, operand], armies[row], scale, log_scale, target)
             else:
                 _derive(bits[row], base, kind if kind > 2 else -operand, visible, scratch)
-                _write(kind, table, scratch, armies[row], scale, log_scale, target)
+                _write(kind, scratch, armies[row], scale, log_scale, target)
 
 
 def expand_rows(
@@ -158,7 +128,7 @@ def expand_rows(
     masks = column_masks(width, height)
     words = np.zeros((3, masks.shape[1] + 2 * GUARD), np.uint64)
     _expand_rows(
-        BYTE_FLOATS, armies, bits, scalars, rows, program, base, scale, masks, width, words,
+        armies, bits, scalars, rows, program, base, scale, masks, width, words,
         words[1].view(np.uint8), np.empty(bits.shape[2], np.uint8), out.reshape(*out.shape[:2], width * height),
     )  # fmt: skip
 

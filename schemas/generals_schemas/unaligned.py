@@ -53,11 +53,15 @@ def _differing64(_typing: Any, array: Any, first: Any, second: Any) -> Any:
     return types.uint64(array, types.intp, types.intp), generate
 
 
+_populate_array: Any = populate_array
+"""Numba has no types."""
+
+
 def _bytes_at(_typing: Any, address: Any, size: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.return_type)(context, builder)
         one = context.get_constant(types.intp, 1)
-        populate_array(  # type: ignore[no-untyped-call] # numba has no types
+        _populate_array(
             array,
             data=builder.inttoptr(arguments[0], array.data.type),
             shape=[arguments[1]],

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.jit import jit_inline, jit_kernel
+from generals_schemas.jit import jit_kernel
 from generals_schemas.unaligned import address_of, bytes_at, differing64, leading_zeros, load64, store64, trailing_zeros
 from generals_schemas.zstd_tables import (
     HUFFMAN_BITS,
@@ -103,7 +103,7 @@ def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
     if _scratch.out.size < most:
         _scratch.out = np.empty(2 * most, np.uint8)
     out = _scratch.out
-    written = _write_pieces(np.array(pieces, np.int64), size, out, *scratch())
+    written = write_frame(np.array(pieces, np.int64), size, out, *scratch())
     return out[:written].tobytes()
 
 
@@ -113,7 +113,7 @@ def _address(array: NDArray[Any]) -> int:
 
 
 @jit_kernel
-def _write_pieces(
+def write_frame(
     pieces: NDArray[np.int64],
     size: int,
     out: Bytes,
@@ -121,40 +121,18 @@ def _write_pieces(
     sequences: NDArray[np.int32],
     written: NDArray[np.int64],
 ) -> int:
-    """As `write_frame`. pieces: `[n, 4]`, of each array its address, bytes, stride and kind."""
-    at = _begin_frame(size, out, written)
+    """Write a frame of arrays that hold `size` bytes to `out`; its length.
+
+    pieces: `[n, 4]`, of each array address, bytes, stride and kind.
+    """
+    _put(out, 0, _MAGIC, 5)
+    _put(out, 5, size, 4)
+    written[:] = 0
+    at = FRAME_HEADER_BYTES
     for i in range(pieces.shape[0]):
         data = bytes_at(pieces[i, 0], pieces[i, 1])
         last = i == pieces.shape[0] - 1
         at = write_array(data, pieces[i, 2], pieces[i, 3], last, out, at, literals, sequences, written)
-    return at
-
-
-@jit_inline
-def _begin_frame(size: int, out: Bytes, written: NDArray[np.int64]) -> int:
-    """Write a frame's header; where its blocks begin."""
-    _put(out, 0, _MAGIC, 5)
-    _put(out, 5, size, 4)
-    written[:] = 0
-    return FRAME_HEADER_BYTES
-
-
-@jit_kernel
-def write_frame(
-    arrays: tuple[Bytes, ...],
-    rows: tuple[tuple[int, int], ...],
-    size: int,
-    out: Bytes,
-    literals: Bytes,
-    sequences: NDArray[np.int32],
-    written: NDArray[np.int64],
-) -> int:
-    """Write a frame of arrays that hold `size` bytes to `out`; its length. `rows`: of each, stride and kind."""
-    at = _begin_frame(size, out, written)
-    for i in range(len(arrays)):
-        stride, kind = rows[i]
-        last = i == len(arrays) - 1
-        at = write_array(arrays[i], stride, kind, last, out, at, literals, sequences, written)
     return at
 
 

@@ -75,11 +75,13 @@ def _require(condition: bool, reason: str, detail: str) -> None:
 
 def _check_identity(chunk: TransitionChunk) -> None:
     _require(bool(chunk.game_id), "identity", "the game id is empty")
-    _require(chunk.chunk >= 0, "identity", "the chunk's number is negative")
+    if chunk.chunk < 0:
+        raise BadRecord("identity", f"chunk number {chunk.chunk} is negative")
     if not 0 <= chunk.first_tick <= MAX_TICK - chunk.ticks:
         found = f"first tick {chunk.first_tick} with {chunk.ticks} ticks"
         raise BadRecord("identity", f"{found} is outside 0 … {MAX_TICK}")
-    _require(len(set(chunk.teams)) > 1, "teams", "all players are in one team")
+    if len(set(chunk.teams)) < 2:
+        raise BadRecord("teams", f"all {chunk.players} players are in one team")
     _require(min([policy.version for policy in chunk.policies]) >= 0, "identity", "a policy's version is negative")
 
 

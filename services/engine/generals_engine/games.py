@@ -17,7 +17,7 @@ from generals_engine.asking import ask
 from generals_engine.chunks import Seat, chunk_of, outcome_of, packed_chunk, summary_of
 from generals_engine.kernel.check import BROKEN_NAMES, SOUND
 from generals_engine.kernel.memory import remember
-from generals_engine.kernel.pack import pack_chunks
+from generals_engine.kernel.pack import ARRAYS, pack_chunks
 from generals_engine.kernel.play import begin_chunks, play_chunks, step_games
 from generals_engine.kernel.start import GameRules, start_game
 from generals_engine.kernel.state import BROKEN, CHUNK_TICKS, FILLED, OVER, PLAYING, allocate
@@ -103,7 +103,7 @@ class GamePool:
         self._next = (first + count) % len(self.seats)
         play_chunks(self.state, self._playing, first, count)
         if self._pack:
-            pack_chunks(self.state, self._playing, first, count, *scratch())
+            pack_chunks(self.state, self._playing, first, count, np.empty((ARRAYS, 4), np.int64), *scratch())
         for slot in range(count):
             seat = self.seats[first + slot]
             if seat is not None:

@@ -8,10 +8,10 @@ from generals_engine.maps import GameMap, MapError, rule_side
 from generals_engine.policies import BatchPolicy, Policy
 from generals_engine.rng import below, streams
 
-MOST_RECORD_BYTES = 512 * 1024
-
 CHUNK_TICKS = 128
 """Ticks a chunk by default (ADR 0015)."""
+
+MOST_RECORD_BYTES = 512 * 1024
 """Of a record's arrays before compression; chunks of large boards get fewer ticks."""
 
 

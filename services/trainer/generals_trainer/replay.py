@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from generals_client.expand import AnyArmies
 from generals_schemas.records import Armies, ExperienceBatch
 from generals_trainer import replay_kernels as kernels
 from generals_trainer.samples import (
@@ -403,7 +404,7 @@ class ReplayBuffer:
         bits = np.ascontiguousarray(packed[:, tiles:]).reshape(len(rows), planes, -1)
         return States(armies, bits, self._scalars.take(rows, axis=0))
 
-    def _with_extras(self, low: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8] | Armies:
+    def _with_extras(self, low: NDArray[np.uint8], rows: NDArray[np.int64]) -> AnyArmies:
         """Armies from their low bytes, no wider than they must be: most samples have none above 255."""
         if not self._extra_count.take(rows).any():
             return np.ascontiguousarray(low)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.records import Armies, ExperienceBatch
+from generals_client.expand import AnyArmies
+from generals_schemas.records import ExperienceBatch
 
 
 class ReplayError(Exception):
@@ -62,7 +63,7 @@ class States:
     scalars: `[N, S]` f4.
     """
 
-    armies: NDArray[np.uint8] | Armies
+    armies: AnyArmies
     bits: NDArray[np.uint8]
     scalars: NDArray[np.float32]
 

@@ -60,7 +60,7 @@ class GameRules:
     policies: Sequence[int]
     version: int = 18
     tick_limit: int = 0
-    chunk_ticks: int = 128
+    chunk_ticks: int = 64
     split_percent: int = 10
 
 
