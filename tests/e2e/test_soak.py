@@ -21,3 +21,5 @@ def test_a_short_soak_samples_every_service_at_work(tmp_path: Path) -> None:
             assert 25 <= len(series.at_s) == len(series.values) <= 31
             assert min(series.values) > 0
     assert "lag of generals-collector" in result.trends
+    assert min(result.series["disk of Kafka"].values) > 0
+    assert "disk of the trainer" in result.series

@@ -1,13 +1,13 @@
-"""Soak: services run for a long time at a gentle pace, and nothing of theirs may grow: memory, open files, lag.
+"""Soak: services run for a long time at a gentle pace, and nothing of theirs may grow: memory, open files, lag, disk.
 
 Kafka keeps a bounded number of bytes here, so that hours fit on a disk. What is read is what the services say of
-themselves at their metrics addresses; one that ends by itself ends the soak. That nothing is lost is for
-`generals chaos` and `generals audit` to prove.
+themselves at their metrics addresses, and what lies in their folders, except for the archive, which is there to grow;
+a service that ends by itself ends the soak. That nothing is lost is for `generals chaos` and `generals audit` to prove.
 """
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ RETENTION = {"retention.bytes": str(48 << 20), "segment.bytes": str(12 << 20)}
 """Of a partition. Kafka deletes whole segments, so it holds up to one more."""
 BROKER_SETTINGS = {"log.retention.check.interval.ms": "15000"}
 MIB = 1 << 20
+BLOCK = 512
+"""Bytes, in `st_blocks`."""
 STEP_S = 0.5
 ALL_WORK_WITHIN_S = 180.0
 
@@ -110,6 +112,9 @@ class _Soak:
 
     def __init__(self, options: SoakOptions, kafka: KafkaSettings, children: Children, stop: StopFlag) -> None:
         self._options, self._kafka, self._children, self._stop = options, kafka, children, stop
+        self._folders = {"Kafka": options.run_dir / "kafka"}
+        if "trainer" in options.services:
+            self._folders["the trainer"] = options.run_dir / "trainer"
         self._ports: dict[str, int] = {}
         self._series: dict[str, Series] = {}
         self._games: list[int] = []
@@ -136,8 +141,8 @@ class _Soak:
             due += self._options.sample_every_s
             if due >= next_word:
                 next_word += 60
-                memory = {name: f"{one.values[-1]:,.0f}" for name, one in self._series.items() if one.unit == "MiB"}
-                say(f"{(due - begin) / 60:.0f} minutes, MiB: {memory}")
+                sizes = [f"{name} {one.values[-1]:,.0f}" for name, one in self._series.items() if one.unit == "MiB"]
+                say(f"{(due - begin) / 60:.0f} minutes, MiB: {', '.join(sizes)}")
 
     def result(self) -> SoakResult:
         found = {name: trend(one.at_s, one.values) for name, one in self._series.items()}
@@ -167,6 +172,8 @@ class _Soak:
             lags[lag.group] = lags.get(lag.group, 0.0) + lag.lag
         for group, behind in lags.items():
             self._note(f"lag of {group}", "records", at_s, behind)
+        for owner, folder in self._folders.items():
+            self._note(f"disk of {owner}", "MiB", at_s, _disk_used(folder) / MIB)
 
     def _note(self, name: str, unit: str, at_s: float, value: float) -> None:
         series = self._series.setdefault(name, Series(unit))
@@ -182,6 +189,15 @@ class _Soak:
 def _bounded(spec: TopicSpec) -> TopicSpec:
     """Deleted from its old end, unless it is compacted: pointers to policies are few."""
     return spec if "compact" in spec.config.get("cleanup.policy", "") else replace(spec, config=spec.config | RETENTION)
+
+
+def _disk_used(folder: Path) -> int:
+    """Bytes on the disk, which for Kafka's sparse index files is less than their size."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # deleted since it was listed
+            total += path.stat().st_blocks * BLOCK
+    return total
 
 
 def _configuration(options: SoakOptions, kafka: KafkaSettings, run_dir: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""What `generals soak` prints around a run."""
+"""What `generals soak` prints around a run, and its picture."""
 
 from generals_console.soak import SoakOptions, SoakResult, run_soak
+from generals_console.soak_picture import draw_soak
 from generals_console.stopping import StopFlag, Stopped
 from generals_console.terminal import err, out, print_json, print_table
 
@@ -14,11 +15,14 @@ def run(options: SoakOptions, *, as_json: bool = False) -> int:
     except Stopped:
         console.print("stopped; every process has ended")
         return 130
+    picture = options.run_dir / "soak.png"
+    draw_soak(result, picture)
     if as_json:
         print_json(result.to_json(), indent=None)
     else:
         _show(result)
         console.print(f"{result.ticks:,} ticks in {result.minutes:g} minutes, {result.games_running} games at a time")
+    console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
     return 1 if result.growing else 0
 
 
