@@ -16,6 +16,8 @@ from generals_runtime.errors import OperatorError
 
 POLL_S = 0.1
 FETCH_RECORDS = 64
+KEEP_ALIVE_S = 10.0
+"""Without room for so long one more record is read: a consumer that never polls is taken for dead by its group."""
 
 
 class FeedFailed(OperatorError):
@@ -82,8 +84,10 @@ class Feed:
                     raise self._failure
                 return None
             record = self._queue.popleft()
+            was_full = self._is_full
             self._waiting -= record.batch.steps
-            self._changed.notify_all()
+            if was_full and not self._is_full:
+                self._changed.notify_all()
             return record
 
     @property
@@ -113,8 +117,8 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            while self._wait_for_room():
-                self._put(self._reader.poll(POLL_S, FETCH_RECORDS))
+            while not self._closing:
+                self._put(self._reader.poll(POLL_S, self._wait_for_room()))
                 self._commit()
             self._commit()
         except BaseException as error:  # handed to the trainer's thread, which raises it
@@ -124,14 +128,15 @@ class Feed:
         finally:
             self._reader.close()
 
-    def _wait_for_room(self) -> bool:
+    @property
+    def _is_full(self) -> bool:
+        return self._waiting >= self._read_ahead
+
+    def _wait_for_room(self) -> int:
+        """How many records to read next."""
         with self._changed:
-            while self._waiting >= self._read_ahead and not self._closing:
-                # Not for ever: the consumer must poll now and then, or the group takes it for dead.
-                self._changed.wait(10.0)
-                if self._waiting >= self._read_ahead:
-                    return not self._closing
-            return not self._closing
+            has_room = self._changed.wait_for(lambda: self._closing or not self._is_full, KEEP_ALIVE_S)
+            return FETCH_RECORDS if has_room else 1
 
     def _put(self, records: list[Delivered]) -> None:
         self._lag = self._reader.lag()
