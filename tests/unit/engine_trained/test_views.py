@@ -37,13 +37,18 @@ class Recording:
 
 
 @pytest.mark.parametrize("encoding", ["nine_planes", "memory"])
-@pytest.mark.parametrize("teams", [None, (0, 1, 0, 2)])
-def test_views_are_the_collectors_states(encoding: str, teams: tuple[int, ...] | None, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("teams", "size"), [(None, (13, 11)), ((0, 1, 0, 2), (13, 11)), (None, (None, None))],
+    ids=["duel", "teams", "boards of several sizes"],
+)  # fmt: skip
+def test_views_are_the_collectors_states(
+    encoding: str, teams: tuple[int, ...] | None, size: tuple[int | None, int | None], seed: int
+) -> None:
     recording = Recording(encoding, seed)
     policies = (Policy("recording", -1, recording), find_policy("expander"))
     play = PlaySettings(
-        run="t", policies=policies, players=len(teams or (0, 1)), teams=teams, width=13, height=11, games=3,
-        tick_limit=120, chunk_ticks=16, seed=seed, memory=encoding == "memory", max_games=4,
+        run="t", policies=policies, players=len(teams or (0, 1)), teams=teams, width=size[0], height=size[1], games=3,
+        tick_limit=120 if size[0] else 400, chunk_ticks=16, seed=seed, memory=encoding == "memory", max_games=4,
     )  # fmt: skip
     pool = GamePool(play, now_ms=lambda: 0)
     how = recipe(encoding=encoding)

@@ -64,7 +64,7 @@ class PastPolicy:
         self._versions = versions
         self._generator = np.random.default_rng(seed)
         self._viewer = Viewer(get_encoding(FALLBACK), {})
-        self._games: dict[int, TrainedNetwork] = {}
+        self._games: dict[tuple[int, int], dict[int, TrainedNetwork]] = {}
 
     @property
     def ref(self) -> PolicyRef:
@@ -79,7 +79,7 @@ class PastPolicy:
         if versions[0].encoding != self._viewer.encoding:
             self._viewer = Viewer(versions[0].encoding, versions[0].encoding_params)
         views = self._viewer.view(observations)
-        networks = self._drawn(observations.games, versions)
+        networks = self._drawn(observations, versions)
         actions = np.empty(len(observations), np.int32)
         for network in set(networks):
             rows = np.flatnonzero([other is network for other in networks])
@@ -88,10 +88,12 @@ class PastPolicy:
             actions[rows] = best(network.values(part, width, height), network.legal(part, width, height))
         return actions
 
-    def _drawn(self, games: NDArray[np.int64], versions: Sequence[TrainedNetwork]) -> list[TrainedNetwork]:
-        drawn = {game: self._games.get(game) or self._draw(versions) for game in games.tolist()}
-        self._games = drawn
-        return [drawn[game] for game in games.tolist()]
+    def _drawn(self, observations: Observations, versions: Sequence[TrainedNetwork]) -> list[TrainedNetwork]:
+        """Of each observation's game. Games on boards of other sizes are asked for apart and keep theirs."""
+        size = observations.width, observations.height
+        before, games = self._games.get(size, {}), observations.games.tolist()
+        drawn = self._games[size] = {game: before.get(game) or self._draw(versions) for game in games}
+        return [drawn[game] for game in games]
 
     def _draw(self, versions: Sequence[TrainedNetwork]) -> TrainedNetwork:
         return versions[int(self._generator.integers(len(versions)))]

@@ -34,24 +34,31 @@ class Views:
     scalars: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Memory:
+    """What (game, player) `keys` `[N]` have explored, and where they saw generals of others last. `[N, HW]`"""
+
+    keys: NDArray[np.int64]
+    explored: Plane
+    generals: Plane
+
+
 class Viewer:
-    """Views of one encoding. Remembers for each (game, player) that it was last asked for; others are forgotten."""
+    """Views of one encoding. Remembers each (game, player) that it was last asked for on boards of their size; others
+    are forgotten."""
 
     def __init__(self, encoding: Encoding, params: Mapping[str, float]) -> None:
         self.encoding = encoding
         self.params = encoding.with_params(params)
-        self._keys: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._explored: Plane = np.zeros((0, 0), np.bool_)
-        self._generals: Plane = np.zeros((0, 0), np.bool_)
+        self._memories: dict[tuple[int, int], _Memory] = {}
 
     def view(self, seen: Observations) -> Views:
-        """The states of all observations; once a tick for each game."""
+        """The states of all observations, which are of boards of one size; once a tick for each game."""
         sight = _Sight(seen)
-        if self.encoding.needs_memory:
-            self._remember(sight)
+        memory = self._remember(sight) if self.encoding.needs_memory else None
         mated = (np.sum(seen.teams == sight.team[:, None], axis=1) > 1).any()
         names = (*self.encoding.planes, MINE) if mated else self.encoding.planes
-        stored = [self._plane(name, sight) for name in _ordered(names)]
+        stored = [_plane(name, sight, memory) for name in _ordered(names)]
         return Views(
             planes=_ordered(names),
             armies=np.where(sight.visible, seen.armies, 0).astype(np.uint32),
@@ -59,25 +66,20 @@ class Viewer:
             scalars=self._scalars(sight),
         )
 
-    def _plane(self, name: str, sight: "_Sight") -> Plane:
-        if name == "explored":
-            return self._explored
-        if name == "enemy_general":
-            return self._generals
-        return _PLANES[name](sight)
-
-    def _remember(self, sight: "_Sight") -> None:
+    def _remember(self, sight: "_Sight") -> _Memory:
         seen = sight.seen
         keys = seen.games * PLAYERS_APART + seen.players
         explored = sight.visible.copy()
         generals = sight.enemy & IS_GENERAL[sight.kind]
-        if len(self._keys) and self._explored.shape[1] == explored.shape[1]:
-            order = np.argsort(self._keys)
-            at = order[np.minimum(np.searchsorted(self._keys[order], keys), len(order) - 1)]
-            known = (self._keys[at] == keys)[:, None]
-            explored |= known & self._explored[at]
-            generals |= known & self._generals[at] & ~sight.visible
-        self._keys, self._explored, self._generals = keys, explored, generals
+        before = self._memories.get((seen.width, seen.height))
+        if before is not None and len(before.keys):
+            order = np.argsort(before.keys)
+            at = order[np.minimum(np.searchsorted(before.keys[order], keys), len(order) - 1)]
+            known = (before.keys[at] == keys)[:, None]
+            explored |= known & before.explored[at]
+            generals |= known & before.generals[at] & ~sight.visible
+        memory = self._memories[seen.width, seen.height] = _Memory(keys, explored, generals)
+        return memory
 
     def _scalars(self, sight: "_Sight") -> NDArray[np.float32]:
         found = np.empty((len(sight.seen), len(self.encoding.scalars)), np.float32)
@@ -108,6 +110,14 @@ class _Sight:
         same = self.seen.teams == self.team[:, None]
         real = self.seen.teams >= 0
         return (of * same).sum(axis=1).astype(np.float64), (of * (real & ~same)).sum(axis=1).astype(np.float64)
+
+
+def _plane(name: str, sight: _Sight, memory: _Memory | None) -> Plane:
+    if memory is not None and name == "explored":
+        return memory.explored
+    if memory is not None and name == "enemy_general":
+        return memory.generals
+    return _PLANES[name](sight)
 
 
 _PLANES: Mapping[str, Callable[[_Sight], Plane]] = {
