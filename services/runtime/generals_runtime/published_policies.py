@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import structlog
 from confluent_kafka import Consumer, TopicPartition
 
 from generals_runtime.errors import OperatorError
@@ -23,6 +24,8 @@ from generals_schemas.errors import BadRecord
 from generals_schemas.records import PolicyPointer
 
 READ_WITHIN_S = 30.0
+
+_log = structlog.get_logger("generals_runtime.policies")
 
 
 class PolicyError(OperatorError):
@@ -83,10 +86,10 @@ class PolicyLog:
         return not self._ends
 
     def poll(self, timeout_s: float) -> Iterator[PolicyPointer]:
-        """New pointers, in the log's order.
+        """New pointers, in the log's order. A record that is none of ours is logged and passed over.
 
         Raises:
-            PolicyError: the broker reports an error, or a record is none of ours.
+            PolicyError: the broker reports an error.
         """
         for message in self._consumer.consume(500, timeout_s):
             if message.error() is not None:
@@ -96,7 +99,13 @@ class PolicyLog:
                 try:
                     yield decode_policy(value)
                 except BadRecord as error:
-                    raise PolicyError(f"{self._topic}, offset {message.offset()}: {error}") from error
+                    _log.error(
+                        "a record of the policies topic is no policy",
+                        topic=self._topic,
+                        partition=message.partition(),
+                        offset=message.offset(),
+                        reason=str(error),
+                    )
 
     def close(self) -> None:
         self._consumer.close()

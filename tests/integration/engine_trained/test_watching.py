@@ -3,20 +3,25 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from structlog.testing import capture_logs
 
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import Policy, codes, find_policy
+from generals_engine.trained import watching
 from generals_engine.trained.playing import NewestPolicy, PastPolicy
 from generals_engine.trained.watching import PolicyWatcher
 from generals_engine.trained_settings import TrainedSettings
 from generals_runtime import metrics
-from generals_runtime.objects import open_store
+from generals_runtime.kafka import make_producer
+from generals_runtime.objects import StoreUnavailable, open_store
+from generals_runtime.published_policies import fetch_policy
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.encodings import get_encoding
 from generals_schemas.records import PolicyPointer
@@ -110,12 +115,46 @@ def test_opponents_from_the_past_keep_their_version_for_a_game(
     past = PastPolicy("dqn", watcher.versions, seed=0)
     assert past.ref.name == "dqn-past"
     assert [network.ref.version for network in watcher.versions()] == [2, 3, 4]
-    games = np.arange(200)
-    drawn = past._drawn(games, watcher.versions())
-    assert {network.ref.version for network in drawn} == {2, 3, 4}
+
+    def drawn(games: range, side: int) -> list[int]:
+        asked: Any = SimpleNamespace(width=side, height=side, games=np.array(games))
+        return [network.ref.version for network in past._drawn(asked, watcher.versions())]
+
+    first, wide = drawn(range(200), side=8), drawn(range(200, 300), side=9)
+    assert set(first) == set(wide) == {2, 3, 4}
     trainer.publish()
     wait_for(lambda: watcher.versions()[-1].ref.version == 5)
-    assert past._drawn(games[50:], watcher.versions()) == drawn[50:]
+    assert drawn(range(50, 200), side=8) == first[50:]
+    assert drawn(range(200, 300), side=9) == wide, "boards of another size are asked for apart, and keep theirs"
+    watcher.close()
+    trainer.close()
+
+
+def test_what_goes_wrong_meanwhile_is_counted_and_tried_again(
+    kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = kafka_settings.model_copy(update={"topic_prefix": topics_for_test.prefix})
+    monkeypatch.setattr(watching, "AGAIN_AFTER_S", 0.05)
+    troubles = iter([StoreUnavailable("a store that is away"), ValueError("a bug")])
+
+    def fetch(pointer: PolicyPointer) -> bytes:
+        if (trouble := next(troubles, None)) is not None:
+            raise trouble
+        return fetch_policy(pointer)
+
+    monkeypatch.setattr(watching, "fetch_policy", fetch)
+    producer = make_producer(kafka)
+    producer.produce(topics_for_test.policies, b"no policy", key=b"dqn")
+    assert producer.flush(30) == 0
+    failures = metrics.default().engine.policy_reload_failures.labels("dqn")
+    before = failures._value.get()
+    watcher = PolicyWatcher(kafka, "dqn")
+    trainer = Trainer(kafka, tmp_path)
+    trainer.publish()
+    wait_for(lambda: watcher.newest() is not None)
+    assert failures._value.get() == before + 2
+    trainer.publish()
+    wait_for(lambda: watcher.versions()[-1].ref.version == 2)
     watcher.close()
     trainer.close()
 

@@ -1,5 +1,6 @@
 """A policy over HTTP: observations in, actions out, and errors that say what is wrong."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -123,6 +124,17 @@ def test_what_is_wrong_is_said(server: PolicyServer, wrong: Any, message: str) -
     status, answer = post(server, wrong)
     assert status == 400
     assert message in answer["error"]
+
+
+@pytest.mark.parametrize(("said", "status"), [("-1", 400), ("much", 400), (str(10**9), 413)])
+def test_a_body_without_a_bound_is_not_read(server: PolicyServer, said: str, status: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.putrequest("POST", "/act")
+    connection.putheader("Content-Length", said)
+    connection.endheaders()
+    connection.sock.sendall(b"{" * 1000)  # and no end
+    assert connection.getresponse().status == status
+    connection.close()
 
 
 def test_before_the_first_version_it_is_live_but_not_ready() -> None:

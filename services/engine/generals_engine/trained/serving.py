@@ -172,11 +172,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.app.get(self.path.split("?")[0]))
 
     def do_POST(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        if size > MOST_BYTES:
+        size = self.headers.get("Content-Length", "0")
+        if not size.isdecimal():
+            self._send(_error(400, f"Content-Length is {size!r}, must be a number of bytes"))
+        elif int(size) > MOST_BYTES:
             self._send(_error(413, f"{size} bytes: at most {MOST_BYTES}"))
-            return
-        self._send(self.app.post(self.path.split("?")[0], self.rfile.read(size)))
+        else:
+            self._send(self.app.post(self.path.split("?")[0], self.rfile.read(int(size))))
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
