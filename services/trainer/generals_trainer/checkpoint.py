@@ -42,15 +42,21 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, directory: Path, name: str = NAME) -> Path:
-    """Write it durably beside the old one, then put it in its place."""
+    """Write it durably beside the old one, then put it in its place. Goes with what a killed process left half done."""
     directory.mkdir(parents=True, exist_ok=True)
+    for abandoned in directory.glob(f".{name}.*"):
+        abandoned.unlink(missing_ok=True)
     target = directory / name
     temporary = directory / f".{name}.{os.getpid()}"
-    with temporary.open("wb") as file:
-        torch.save(_pack(checkpoint), file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
+    try:
+        with temporary.open("wb") as file:
+            torch.save(_pack(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     _sync_directory(directory)
     return target
 
@@ -82,7 +88,7 @@ class Writer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._thread: threading.Thread | None = None
-        self._failure: OSError | RuntimeError | None = None
+        self._failure: Exception | None = None
 
     @property
     def busy(self) -> bool:
@@ -103,13 +109,15 @@ class Writer:
         if self._thread is not None:
             self._thread.join()
         if self._failure is not None:
-            raise CheckpointError(f"a checkpoint could not be written to {self._directory}: {self._failure}")
+            raise CheckpointError(
+                f"a checkpoint could not be written to {self._directory}: {self._failure}"
+            ) from self._failure
 
     def _save(self, checkpoint: Checkpoint, done: Callable[[Checkpoint, float], None]) -> None:
         begun = time.perf_counter()
         try:
             save(checkpoint, self._directory)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        except Exception as error:  # `wait` raises it where somebody sees it
             self._failure = error
             return
         done(checkpoint, time.perf_counter() - begun)

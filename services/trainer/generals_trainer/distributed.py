@@ -99,7 +99,7 @@ class DistributedTrainer(Trainer):
         if stopping and raising:
             self._in_step = False
             raise Finished("another rank stops")
-        if saving:
+        if saving and not stopping:  # who stops saves by itself, and all together: not twice by some
             self._save_together()
         if publishing and lead:
             self._publish()

@@ -22,6 +22,10 @@ from generals_trainer.samples import Layout
 
 _log = structlog.get_logger("generals_trainer.policies")
 
+ANNOUNCE_WITHIN_S = 5.0
+"""Training waits no longer for Kafka. The producer keeps what is not acknowledged yet and goes on trying."""
+CLOSE_WITHIN_S = 2.0
+
 
 def layout_metadata(layout: Layout) -> dict[str, str]:
     """What an engine must know to feed a policy: the encoding and its parameters."""
@@ -46,7 +50,7 @@ class Publisher:
         self._name = name
 
     def publish(self, artefact: bytes, metadata: Mapping[str, str]) -> PolicyPointer:
-        """Store and announce the next version.
+        """Store and announce the next version. While Kafka is away it is announced as soon as it is back.
 
         Raises:
             DeliveryFailed: Kafka refused the pointer.
@@ -69,10 +73,14 @@ class Publisher:
         record = encode_policy(pointer)
         self._producer.send(self._topic, None, f"{self._name}@{version}".encode(), record)
         self._producer.send(self._topic, None, self._name.encode(), record)
-        self._producer.flush(30.0)
         self.version = version
-        _log.info("policy published", policy=self._name, version=version, sha256=pointer.sha256[:12])
+        if self._producer.flush(ANNOUNCE_WITHIN_S):
+            _log.warning("Kafka has not acknowledged a policy yet", policy=self._name, version=version)
+        else:
+            _log.info("policy published", policy=self._name, version=version, sha256=pointer.sha256[:12])
         return pointer
 
     def close(self) -> None:
-        self._producer.close()
+        """What Kafka does not acknowledge soon is dropped: the artefacts stay, the next versions will be announced."""
+        if left := self._producer.close(CLOSE_WITHIN_S):
+            _log.warning("pointers to policies were not acknowledged and are dropped", policy=self._name, records=left)

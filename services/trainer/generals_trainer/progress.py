@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from generals_schemas.records import ExperienceBatch
 class Returns:
     """Undiscounted returns of players' games, from those seen from their first chunk to their end."""
 
+    MOST_OPEN = 20_000
+    """Games whose end never comes (of an engine that was killed, say) make room for newer ones."""
+
     def __init__(self, window: int = 500) -> None:
-        self._open: dict[tuple[str, int], tuple[int, float]] = {}
+        self._open: OrderedDict[tuple[str, int], tuple[int, float]] = OrderedDict()
         self._done: deque[float] = deque(maxlen=window)
 
     def add(self, batch: ExperienceBatch) -> None:
@@ -27,7 +30,9 @@ class Returns:
             return
         total += float(batch.rewards.sum(dtype=np.float64))
         if batch.end == "none":
-            self._open[key] = (batch.chunk + 1, total)
+            self._open[key] = (batch.chunk + 1, total)  # at the end: what has waited longest stands first
+            if len(self._open) > self.MOST_OPEN:
+                self._open.popitem(last=False)
         else:
             self._done.append(total)
 

@@ -11,6 +11,7 @@ The oldest batches leave as wholes. Links lead only to newer rows, so what leave
 Pure: no Kafka, clock or log here; randomness from the buffer's own generator. Not thread-safe: one thread owns it.
 """
 
+import tempfile
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -67,13 +68,14 @@ class ReplayBuffer:
     ) -> None:
         """bootstrap_truncated: whether a truncated game's last state is worth anything.
 
-        alpha: 0 samples uniformly.  directory: states lie in a memory-mapped file there instead of in memory.
+        alpha: 0 samples uniformly.  directory: states lie in a memory-mapped file there instead of in memory; it has
+        no name and goes with the process, for contents come from the log.
         """
         _check_arguments(capacity, n_step, gamma, alpha)
         self.layout, self.capacity, self.n_step, self.gamma, self.alpha = layout, capacity, n_step, gamma, alpha
         self._final = ("terminated",) if bootstrap_truncated else ("terminated", "truncated")
         self._state_bytes = layout.tiles + len(layout.planes) * layout.bytes_per_plane
-        self._states = _allocate((capacity, self._state_bytes), directory, str(layout))
+        self._states = _allocate((capacity, self._state_bytes), directory)
         self._scalars = np.empty((capacity, len(layout.scalars)), np.float32)
         self._steps = np.empty(capacity, kernels.STEP)
         self._uses = np.zeros(capacity, np.uint16)
@@ -433,8 +435,9 @@ def _check_arguments(capacity: int, n_step: int, gamma: float, alpha: float) -> 
         raise ValueError(f"alpha is {alpha}, must not be negative (0 samples uniformly)")
 
 
-def _allocate(shape: tuple[int, int], directory: Path | None, name: str) -> NDArray[np.uint8]:
+def _allocate(shape: tuple[int, int], directory: Path | None) -> NDArray[np.uint8]:
     if directory is None:
         return np.empty(shape, np.uint8)
     directory.mkdir(parents=True, exist_ok=True)
-    return np.memmap(directory / f"{name.replace(' ', '-')}.states", np.uint8, "w+", shape=shape)
+    with tempfile.TemporaryFile(dir=directory) as file:  # a name could be another buffer's, or another rank's
+        return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -99,11 +99,11 @@ class Trainer:
             raise Finished(f"{self.steps} updates made")
 
     def stop(self) -> None:
-        """Intake first; then the last checkpoint, whose positions the group's offsets follow; then close."""
-        if self._publisher is not None and self.learner is not None:
-            self._publish()
+        """The last checkpoint, whose positions the group's offsets follow; then what may take long; then close."""
         self._save()
         self._writer.wait()
+        if self._publisher is not None and self.learner is not None:
+            self._publish()
         if self._feed is not None:
             self._feed.close()
         if self._publisher is not None:

@@ -1,6 +1,7 @@
 """Checkpoints: whole or not at all, and everything comes back."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,21 @@ def test_a_crash_while_saving_leaves_the_old_one(
     loaded = checkpoint.load(tmp_path)
     assert loaded is not None
     assert loaded.progress == state.progress
+    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.NAME], "nothing half done is left"
+
+
+def test_what_a_killed_process_left_half_done_goes(make_batch: Any, tmp_path: Path) -> None:
+    (tmp_path / f".{checkpoint.NAME}.4711").write_bytes(b"half a checkp")
+    checkpoint.save(make_state(make_batch)[0], tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.NAME]
+
+
+def test_a_state_that_cannot_be_saved_is_an_error_not_a_silence(make_batch: Any, tmp_path: Path) -> None:
+    state, _, _ = make_state(make_batch)
+    writer = checkpoint.Writer(tmp_path)
+    writer.start(replace(state, learner={"mine": lambda: None}), lambda saved, seconds: pytest.fail("it was not saved"))
+    with pytest.raises(CheckpointError, match="could not be written"):
+        writer.wait()
 
 
 def test_a_file_with_code_in_it_is_not_executed(tmp_path: Path) -> None:

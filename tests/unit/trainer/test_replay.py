@@ -296,7 +296,9 @@ def test_states_can_lie_in_a_mapped_file(make_batch: Any, tmp_path: Path) -> Non
     on_disk, in_memory = (buffer_for(batch, directory=place, seed=1) for place in (tmp_path, None))
     for buffer in (on_disk, in_memory):
         buffer.insert(batch)
-    assert (tmp_path / "4x3-nine_planes.states").stat().st_size == 1000 * (12 + 4 * 2)
+    beside = buffer_for(batch, directory=tmp_path, seed=1)  # another rank's, or of players with team mates
+    beside.insert(make_batch(end="terminated", largest=7, seed=5))
+    assert list(tmp_path.iterdir()) == [], "no name, nothing to share or to leave behind"
     np.testing.assert_array_equal(on_disk.sample(9).states.armies, in_memory.sample(9).states.armies)
 
 
