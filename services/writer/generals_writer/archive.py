@@ -2,8 +2,9 @@
 
     store = open_store("s3://bucket/archive")          # or a folder
     ls(store), verify(store), repair(store, log), compact(store), prune(store, before_ms=…), export(store, target)
-    for batch in read(store, "generals.experiences"): …          # as ExperienceStream gives them
-    ExperienceStream(start=positions(store, topic), …)            # goes on live where the archive ends
+    places = positions(store, "generals.experiences")            # where the archive ends, now
+    for batch in read(store, "generals.experiences", until=places): …          # as ExperienceStream gives them
+    ExperienceStream(start=places, …)                            # goes on live from there
 
 `log` is a `KafkaLog(kafka_settings)`. Every report has `to_json()`.
 """

@@ -155,7 +155,8 @@ def read_chains(store: ObjectStore, topic: str | None = None) -> list[Chain]:
 
 
 def positions(store: ObjectStore, topic: str) -> list[Position]:
-    """The exact position behind each partition's archive: `ExperienceStream(start=…)` goes on live from there."""
+    """The exact position behind each partition's archive, now: `read(until=…)` reads to there, and
+    `ExperienceStream(start=…)` goes on live from there."""
     return [found for chain in read_chains(store, topic) if (found := chain.position) is not None]
 
 

@@ -6,15 +6,17 @@ it holds one segment's batches, compressed, at a time. Order `stored` gives them
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from random import Random
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from generals_client.batch import Batch, Segment, shape_key
+from generals_client.positions import Position
 from generals_runtime.objects import NotFound, ObjectStore
 from generals_schemas.codec import decode_batch, encode_batch
 from generals_schemas.records import ExperienceBatch
@@ -84,26 +86,34 @@ def read_entries(
     order: Order = "log",
     seed: int = 0,
     share: tuple[int, int] = (0, 1),
+    until: Sequence[Position] | None = None,
 ) -> Iterator[tuple[LogPartition, Entry]]:
     """Batches with their offsets and times; only what is sealed without a gap.
 
     share: (i, n) reads the i-th of n parts, for readers that work side by side; together they read everything once.
+    until: only what lies before these positions, which `positions` gave, so that who goes on live from them misses
+    nothing and sees nothing twice, though a writer is at work. None: all there is.
 
     Raises:
         CorruptObject: an object is not what was sealed; `generals archive repair` may mend it.
     """
+    ends = None if until is None else {LogPartition(place.topic, place.partition): place.offset for place in until}
     runs = [
         (chain.log, run)
         for chain in read_chains(store, topic)
         if wanted.partitions is None or chain.log.number in wanted.partitions
         for run in _runs(chain, wanted)
+        if ends is None or run[0].first_offset < ends.get(chain.log, 0)
     ]
     if order != "log":
         runs = [(log, [held]) for log, run in runs for held in run]
     if order == "shuffled":
         Random(seed).shuffle(runs)
     for log, run in runs[share[0] :: share[1]]:
-        entries: Iterable[Entry] = (e for held in run for e in read_object(store, held) if wanted.entry(e))
+        end = inf if ends is None else ends[log]
+        entries: Iterable[Entry] = (
+            e for held in run for e in read_object(store, held) if e.offset < end and wanted.entry(e)
+        )
         if order == "log":
             entries = _in_log_order(entries, sum(held.rows for held in run))
         for entry in entries:
@@ -118,11 +128,14 @@ def read(
     wanted: Wanted = ALL,
     order: Order = "log",
     seed: int = 0,
+    until: Sequence[Position] | None = None,
 ) -> Iterator[Batch]:
-    """The archive as flat batches, as `ExperienceStream` gives them: full ones, and what is left at the end."""
-    return flat_batches(
-        (entry.batch for _, entry in read_entries(store, topic, wanted=wanted, order=order, seed=seed)), batch_size
-    )
+    """The archive as flat batches, as `ExperienceStream` gives them: full ones, and what is left at the end.
+
+    until: as in `read_entries`.
+    """
+    entries = read_entries(store, topic, wanted=wanted, order=order, seed=seed, until=until)
+    return flat_batches((entry.batch for _, entry in entries), batch_size)
 
 
 def flat_batches(records: Iterable[ExperienceBatch], batch_size: int) -> Iterator[Batch]:

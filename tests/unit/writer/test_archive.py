@@ -14,6 +14,7 @@ from numpy.random import default_rng
 from simulated_archive import LOG, MemoryLog, MemoryStore, life, made_up_log, run
 
 from generals_client.batch import flat
+from generals_client.positions import Position
 from generals_runtime.objects import open_store
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch
@@ -275,6 +276,18 @@ def test_the_position_behind_the_archive_is_exact(whole: Archive) -> None:
     assert (position.offset, position.source_id) == (whole.log.end, "source-id")
     assert position.mark is not None
     assert position.mark.offset >= last.offset
+
+
+def test_a_reader_goes_no_further_than_the_position_that_others_go_on_from(whole: Archive) -> None:
+    end = whole.claims()[len(whole.claims()) // 2].first  # where the archive ended while a writer was at work
+    every = {entry.offset: encode_batch(entry.batch) for _, entry in read_entries(whole.store, TOPIC)}
+    expected = [record for offset, record in every.items() if offset < end]
+    assert 0 < len(expected) < len(every)
+    for prepare in (lambda: None, lambda: compact(whole.store)):  # merged objects reach beyond it
+        prepare()
+        found = read_entries(whole.store, TOPIC, until=[Position(TOPIC, 0, end)])
+        assert [encode_batch(entry.batch) for _, entry in found] == expected
+    assert list(read_entries(whole.store, TOPIC, until=[Position(TOPIC, 1, 99)])) == []
 
 
 def test_ls_counts_by_hour_and_partition(whole: Archive) -> None:
