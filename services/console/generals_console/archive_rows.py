@@ -1,66 +1,91 @@
-"""What an archive holds, from its objects alone (by pyarrow) and how far its claims go. For the audit."""
+"""What an archive holds, from its objects alone, and what its claims say of it. For the audit.
+
+Parquet is read by pyarrow, as anybody would; the other formats by the writer's own code.
+"""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from generals_console.audit import ArchivedRows
+from generals_console.audit import ArchivedRows, PrunedRecords
 from generals_runtime.errors import OperatorError
 from generals_runtime.objects import NotFound, ObjectStore, open_store
-from generals_writer.catalog import read_chains
+from generals_writer.catalog import Chain, read_chains
+from generals_writer.claims import Planned
+from generals_writer.errors import CorruptObject
+from generals_writer.formats import Format, format_of
+from generals_writer.generations import Generation, Held
 
 COLUMNS = ["game_id", "player", "tick"]
 
 
 def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
-    """Read the three key columns of every Parquet object of `topic`, and the claims.
+    """Read the three key columns of every object of `topic`, and the claims.
 
     Raises:
         OperatorError: the archive cannot be read.
     """
     store = open_store(str(archive))
-    starts, ends = _sealed(store, topic)
-    tables = []
+    chains = [chain for chain in read_chains(store, topic) if chain.segments or chain.broken]
+    tables = [_EMPTY]
     for entry in store.list(f"topic={topic}/"):
-        key = entry.key
-        if key.endswith(".parquet"):
-            tables.append(_table(store, key))
-    table = (
-        pa.concat_tables(tables)
-        if tables
-        else pa.table({"game_id": pa.array([], pa.string()), "player": [], "tick": []})
-    )
-    ids = table["game_id"].cast(pa.string()).combine_chunks().dictionary_encode()
+        if (form := format_of(entry.key)) is not None:
+            tables.append(_table(store, entry.key, form))
+    table = pa.concat_tables(tables)
+    ids = table["game_id"].combine_chunks().dictionary_encode()
+    counts = [segment.claim.counts for chain in chains for segment in chain.segments]
     return ArchivedRows(
         game_ids=ids.dictionary.to_pylist(),
         games=np.asarray(ids.indices, np.int64),
-        players=table["player"].to_numpy().astype(np.int64),
-        ticks=table["tick"].to_numpy().astype(np.int64),
-        starts=starts,
-        ends=ends,
+        players=table["player"].to_numpy(),
+        ticks=table["tick"].to_numpy(),
+        starts={chain.log.number: chain.beginning.first if chain.beginning else 0 for chain in chains},
+        ends={chain.log.number: chain.position.offset if chain.position else 0 for chain in chains},
+        pruned=[pruned for chain in chains for pruned in _pruned(chain)],
+        expired=sum(count.expired + count.lost for count in counts),
+        damage=[what for chain in chains for what in _damage(chain)],
     )
 
 
-def _table(store: ObjectStore, key: str) -> pa.Table:
+_SCHEMA = pa.schema({"game_id": pa.string(), "player": pa.int64(), "tick": pa.int64()})
+_EMPTY = _SCHEMA.empty_table()
+
+
+def _table(store: ObjectStore, key: str, form: Format) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(store.get(key)), columns=COLUMNS)
-        return table.set_column(0, "game_id", table["game_id"].cast(pa.string()))
-    except (NotFound, pa.ArrowException) as error:
+        data = store.get(key)
+        if form.name == "parquet":
+            return pq.read_table(io.BytesIO(data), columns=COLUMNS).cast(_SCHEMA)
+        keys = form.keys(data)
+    except (NotFound, CorruptObject, pa.ArrowException) as error:
         raise OperatorError(f"{key} cannot be read: {error}; `generals archive verify` says more") from error
+    ids = pa.array(keys.game_id.values, pa.string()).take(pa.array(keys.game_id.codes))
+    return pa.table([ids, keys.player.astype(np.int64), keys.tick.astype(np.int64)], schema=_SCHEMA)
 
 
-def _sealed(store: ObjectStore, topic: str) -> tuple[dict[int, int], dict[int, int]]:
-    """For each partition where its archive begins and the end of its unbroken run of finished segments.
+def _damage(chain: Chain) -> list[str]:
+    """What cannot be read of the claims, or is missing between them. Behind it nothing counts as archived."""
+    found = [f"{problem.where}: {problem.what}" for problem in chain.broken]
+    firsts = [segment.claim.first for segment in chain.segments]
+    if firsts and chain.beginning is not None and firsts[0] != chain.beginning.first:
+        found.append(f"{chain.log}: no claim holds the records [{chain.beginning.first}, {firsts[0]})")
+    for one, two in pairwise(chain.segments):
+        if one.claim.end != two.claim.first:
+            found.append(
+                f"{chain.log}: the claim of [{one.claim.first}, {one.claim.end}) is followed by {two.claim.first}"
+            )
+    return found
 
-    A segment that is claimed and not sealed is still being written: what is in it is pending, not lost.
-    """
-    starts, ends = {}, {}
-    for chain in read_chains(store, topic):
-        if chain.segments:
-            first = chain.segments[0].claim.first
-            starts[chain.log.number] = first
-            ends[chain.log.number] = chain.position.offset if chain.position is not None else first
-    return starts, ends
+
+def _pruned(chain: Chain) -> list[PrunedRecords]:
+    generation = chain.generation or Generation(chain.log)
+    objects: list[Planned | Held] = [planned for segment in chain.segments for planned in segment.claim.objects]
+    return [
+        PrunedRecords(chain.log.number, one.hour, one.first_offset, one.last_offset)
+        for one in (*objects, *generation.merged.values())
+        if one.key in generation.pruned
+    ]

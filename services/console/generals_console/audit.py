@@ -5,10 +5,10 @@ compares the three sets. The marks say what a reader would say who only kept one
 or the writer has not come to yet is pending, not lost; how far they have come is what they have committed or claimed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import Consumer
@@ -21,6 +21,7 @@ from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch, decode_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch, TransitionChunk
+from generals_writer.layout import hour_of
 
 Keys = NDArray[np.int64]
 PLAYER_FACTOR = 1 << 24
@@ -30,12 +31,23 @@ GAME_FACTOR = 16 * PLAYER_FACTOR
 Progress = Callable[[str, int], None]
 
 
+class PrunedRecords(NamedTuple):
+    """Records whose rows were taken away by rule: those of `hour` (since 1970) at the offsets first … last."""
+
+    partition: int
+    hour: int
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True)
 class ArchivedRows:
     """What the archive holds, from its objects alone: row i is (`game_ids[games[i]]`, `players[i]`, `ticks[i]`).
 
-    ends: for each partition of the experiences topic, the first record offset that no segment claims.
-    starts: the first record offset that a segment claims.
+    starts, ends: for each partition of the experiences topic, where its archive begins, and the first record offset
+    behind its unbroken run of finished segments: one that is claimed and not finished is pending, not lost.
+    expired: offsets that were gone before they were archived, and chunks jumped over, by the claims' own word.
+    damage: what is wrong with the claims.
     """
 
     game_ids: list[str]
@@ -44,6 +56,9 @@ class ArchivedRows:
     ticks: NDArray[np.int64]
     starts: Mapping[int, int]
     ends: Mapping[int, int]
+    pruned: Sequence[PrunedRecords] = ()
+    expired: int = 0
+    damage: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -53,6 +68,7 @@ class AuditReport:
     lost: emitted or collected, behind what the next stage has done, and not there.  duplicates: seen twice by a reader.
     repeats: records written twice and dropped by readers, as they should be.  rejected: chunks that failed validation.
     pending_*: not yet come to.  lost_by_marks: chunks a reader would report as missing.
+    pruned: taken away from the archive by rule.  archive_expired, archive_damage: see `ArchivedRows`.
     """
 
     games_finished: int = 0
@@ -68,12 +84,16 @@ class AuditReport:
     pending_archive: int = 0
     gaps_in_games: int = 0
     lost_by_marks: int = 0
+    pruned: int = 0
+    archive_expired: int = 0
+    archive_damage: int = 0
     methods_agree: bool = True
     details: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.duplicates or self.lost_by_marks or self.gaps_in_games) and self.methods_agree
+        missing = self.lost or self.lost_by_marks or self.gaps_in_games or self.archive_expired or self.archive_damage
+        return not (missing or self.duplicates) and self.methods_agree
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "clean": self.clean}
@@ -96,7 +116,8 @@ class _Games:
 class _Collected:
     """What the experiences topic holds.
 
-    every: keys of all records.  accepted: keys that a deduplicating reader gets, with their record's partition, offset.
+    every: keys of all records.  accepted: keys that a deduplicating reader gets, with their record's partition, offset
+    and hour.
     later: whether they were made of a chunk that was emitted after the audit began.
     done: for each partition, the first source offset that is not wholly collected.  rejected: source coordinates.
     """
@@ -105,6 +126,7 @@ class _Collected:
     accepted: Keys
     partitions: Keys
     offsets: Keys
+    hours: Keys
     later: NDArray[np.bool_]
     done: dict[int, int]
     rejected: set[tuple[int, int]]
@@ -149,7 +171,7 @@ def _read_experiences(
     consumer: Consumer, topic: str, games: _Games, emitted: Mapping[int, Range], progress: Progress
 ) -> _Collected:
     dedups = {number: Deduplicator(number) for number in emitted}
-    every, accepted, partitions, offsets, later = (_Columns() for _ in range(5))
+    every, accepted, partitions, offsets, hours, later = (_Columns() for _ in range(6))
     rejected: set[tuple[int, int]] = set()
     lost = 0
     for count, message in enumerate(read_ranges(consumer, topic, whole_log(consumer, topic)), start=1):
@@ -164,6 +186,7 @@ def _read_experiences(
             accepted.add(keys)
             partitions.add(np.full(len(keys), number))
             offsets.add(np.full(len(keys), offset))
+            hours.add(np.full(len(keys), hour_of(message.timestamp()[1])))
             later.add(np.full(len(keys), batch.source.offset >= emitted[batch.source.partition].end))
             if batch.rejected is not None:
                 rejected.add((batch.source.partition, batch.source.offset))
@@ -173,6 +196,7 @@ def _read_experiences(
         accepted=accepted.all(),
         partitions=partitions.all(),
         offsets=offsets.all(),
+        hours=hours.all(),
         later=later.all().astype(np.bool_),
         done={n: d.mark.offset + int(d.mark.complete) for n, d in dedups.items() if d.mark},
         rejected=rejected,
@@ -281,11 +305,18 @@ def _compare_archived(rows: ArchivedRows, collected: _Collected, games: _Games, 
         here = collected.partitions == number
         claimed |= here & (collected.offsets < rows.ends.get(int(number), 0))
         before |= here & (collected.offsets < rows.starts.get(int(number), 0))
-    wanted = collected.accepted[claimed & ~before]
+    pruned = np.zeros(len(collected.accepted), np.bool_)
+    for taken in rows.pruned:
+        of_its_hour = (collected.partitions == taken.partition) & (collected.hours == taken.hour)
+        pruned |= of_its_hour & (collected.offsets >= taken.first) & (collected.offsets <= taken.last)
+    wanted = collected.accepted[claimed & ~before & ~pruned]
     missing = np.setdiff1d(wanted, distinct)
     strangers = np.setdiff1d(distinct, collected.every)
     report.lost += len(missing)
     report.pending_archive = int((~claimed & ~collected.later).sum())
+    report.pruned = int((pruned & ~collected.later).sum())
+    report.archive_expired, report.archive_damage = rows.expired, len(rows.damage)
+    report.details += rows.damage
     if len(missing):
         report.details.append(f"{len(missing)} claimed experiences are not in the archive's objects")
     if len(strangers):

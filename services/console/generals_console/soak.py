@@ -22,7 +22,7 @@ from generals_console.topics import group_lags
 from generals_console.trend import Trend, trend
 from generals_runtime.broker import EmbeddedBroker, free_port
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import ensure_topics
+from generals_runtime.kafka import KafkaUnavailable, ensure_topics
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TopicSpec
 
@@ -168,8 +168,9 @@ class _Soak:
             if service == "engine":
                 self._note_play(seen)
         lags: dict[str, float] = {}
-        for lag in group_lags(self._kafka):
-            lags[lag.group] = lags.get(lag.group, 0.0) + lag.lag
+        with suppress(KafkaUnavailable):  # too busy, as above
+            for lag in group_lags(self._kafka):
+                lags[lag.group] = lags.get(lag.group, 0.0) + lag.lag
         for group, behind in lags.items():
             self._note(f"lag of {group}", "records", at_s, behind)
         for owner, folder in self._folders.items():

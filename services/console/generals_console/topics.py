@@ -79,8 +79,8 @@ def group_lags(kafka: KafkaSettings) -> list[GroupLag]:
 def _groups(admin: AdminClient) -> list[str]:
     try:
         listed = admin.list_consumer_groups(request_timeout=TIMEOUT_S).result(TIMEOUT_S)
-    except KafkaException as error:
-        raise KafkaUnavailable(f"listing the consumer groups: {error.args[0].str()}") from error
+    except (KafkaException, TimeoutError) as error:
+        raise KafkaUnavailable(f"listing the consumer groups: {_reason(error)}") from error
     return sorted(group.group_id for group in listed.valid)
 
 
@@ -88,9 +88,13 @@ def _offsets(admin: AdminClient, group: str) -> list[TopicPartition]:
     futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_S)
     try:
         found = futures[group].result(TIMEOUT_S).topic_partitions
-    except KafkaException as error:
-        raise KafkaUnavailable(f"reading the offsets of group {group}: {error.args[0].str()}") from error
+    except (KafkaException, TimeoutError) as error:
+        raise KafkaUnavailable(f"reading the offsets of group {group}: {_reason(error)}") from error
     return list(found or [])
+
+
+def _reason(error: KafkaException | TimeoutError) -> str:
+    return error.args[0].str() if isinstance(error, KafkaException) else f"no answer within {TIMEOUT_S:g} s"
 
 
 def as_json(rows: list[TopicState] | list[GroupLag]) -> list[dict[str, object]]:

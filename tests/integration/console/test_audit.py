@@ -1,5 +1,6 @@
 """The audit finds what is wrong: chunks not collected, written twice, archived twice or not at all, games with gaps."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from generals_collector.tensorise import experiences, recipe
-from generals_console.audit import ArchivedRows, AuditReport, audit
+from generals_console.audit import ArchivedRows, AuditReport, PrunedRecords, audit
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import find_policy
@@ -16,6 +17,7 @@ from generals_runtime.kafka import make_consumer, make_producer
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch, encode_chunk
 from generals_schemas.records import ExperienceBatch, Source, TransitionChunk
+from generals_writer.layout import hour_of
 
 CHUNKS = 12
 
@@ -175,6 +177,27 @@ def test_an_archive_that_misses_or_repeats_what_it_claims_is_not_clean(keep: int
     assert not report.clean
     assert report.lost == log.steps(log.batches[keep:])
     assert report.duplicates == log.steps(log.batches[:twice])
+
+
+def test_what_was_pruned_by_rule_is_not_lost(log: Log) -> None:
+    before = hour_of(time.time_ns() // 1_000_000)
+    log.write(log.chunks, log.batches)
+    log.acknowledge(CHUNKS)
+    last = sum(len(group) for group in log.batches[:3]) - 1
+    hours = {before, hour_of(time.time_ns() // 1_000_000)}
+    rows = replace(log.rows(log.batches[3:], 10**6), pruned=[PrunedRecords(0, hour, 0, last) for hour in hours])
+    report = log.audit(rows)
+    assert report.clean
+    assert (report.lost, report.pruned) == (0, log.steps(log.batches[:3]))
+    other_hour = replace(rows, pruned=[PrunedRecords(0, before - 1, 0, last)])
+    assert log.audit(other_hour).lost == log.steps(log.batches[:3])
+
+
+@pytest.mark.parametrize("wrong", [{"expired": 5}, {"damage": ["a claim is gone"]}])
+def test_an_archive_that_says_itself_that_something_is_missing_is_not_clean(wrong: dict[str, Any], log: Log) -> None:
+    log.write(log.chunks, log.batches)
+    log.acknowledge(CHUNKS)
+    assert not log.audit(replace(log.rows(log.batches, 10**6), **wrong)).clean
 
 
 def test_rejected_chunks_are_counted_apart(log: Log) -> None:

@@ -55,13 +55,14 @@ def verify(
 
 @app.command(epilog="Example: generals archive repair runs/demo/archive")
 def repair(archive: Archive, topic: Topic = None, config: Config = None, as_json: Json = False) -> None:
-    """Make missing or corrupt objects again from the log."""
+    """Make missing or corrupt objects again from the log. Exit code 1 if some could not be."""
     from generals_writer.archive import KafkaLog, open_store
     from generals_writer.archive import repair as mend
 
     with status(as_json, "repairing") as say:
         report = mend(open_store(archive), KafkaLog(kafka_settings(config)), topic, progress=say)
     _print(report.to_json(), as_json)
+    sys.exit(0 if report.clean else 1)
 
 
 @app.command(epilog="Example: generals archive compact runs/demo/archive")
