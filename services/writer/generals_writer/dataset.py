@@ -4,11 +4,12 @@
     for batch in DataLoader(dataset, batch_size=None, num_workers=2):
         batch["state"], batch["action"], batch["reward"], batch["next_state"], …
 
-Workers, and ranks by `share`, read different objects. Shuffled: objects in random order, and rows within pools of
-`pool_rows` rows of boards of one shape.
+Workers, and ranks by `share`, read different objects. Shuffled: objects in random order, and rows within a pool of each
+shape of board; all pools together hold `pool_rows` rows, about 1 kB each.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from generals_schemas.encodings import get_encoding
 from generals_schemas.records import ExperienceBatch
 from generals_writer.reading import ALL, Order, Wanted, read_entries
 
-POOL_ROWS = 50_000
+POOL_ROWS = 200_000
 Tensors = dict[str, torch.Tensor]
 
 
@@ -80,12 +81,14 @@ class ArchiveDataset(IterableDataset[Tensors]):
             share=(rank, world),
         )
         pools: dict[tuple[Any, ...], _Pool] = {}
+        rows = 0
         for _, entry in entries:
-            pool = pools.setdefault(shape_key(entry.batch), _Pool())
-            pool.add(entry.batch)
-            if pool.steps >= self._pool_rows:
-                del pools[shape_key(entry.batch)]
-                yield from pool.batches(self._batch_size, rng, masks=self._masks)
+            pools.setdefault(shape_key(entry.batch), _Pool()).add(entry.batch)
+            rows += entry.steps
+            if rows >= self._pool_rows:  # the fullest gives way
+                fullest = pools.pop(max(pools, key=lambda key: pools[key].steps))
+                rows -= fullest.steps
+                yield from fullest.batches(self._batch_size, rng, masks=self._masks)
         for pool in pools.values():
             yield from pool.batches(self._batch_size, rng, masks=self._masks)
 
@@ -98,7 +101,9 @@ class _Pool:
         self.steps = 0
 
     def add(self, record: ExperienceBatch) -> None:
-        self._records.append(record)
+        # Copies: what an object was read into is as large as hundreds of records, and would stay for one of them.
+        own = {name: getattr(record, name).copy() for name in ("bits", "actions", "rewards")}
+        self._records.append(replace(record, **own, log_probs=None))
         self.steps += record.steps
 
     def batches(self, size: int, rng: np.random.Generator | None, *, masks: bool) -> Iterator[Tensors]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from generals_writer.formats import Format
-from generals_writer.formats.entries import Entry
+from generals_writer.formats.entries import Entry, packed
 from generals_writer.generations import Held
 from generals_writer.layout import LogPartition
 
@@ -14,8 +14,8 @@ VERSION = 1
 def merge(
     entries: Iterable[Entry], *, key: str, hour: int, log: LogPartition, sources: Sequence[str], form: Format
 ) -> tuple[Held, bytes]:
-    """One object of all entries; `sources` are the objects they were in."""
-    rows = list(entries)
+    """One object of all entries; `sources` are the objects they were in. Held compressed: they may be an hour's."""
+    rows = [packed(entry) for entry in entries]
     data = form.write(rows, merged_metadata(key, hour, log, sources))
     held = Held(
         key=key,

