@@ -21,7 +21,7 @@ def long(value: int) -> bytes:
 
 
 def seldom(value: int) -> bytes:
-    """The same for a number that hardly comes again, such as a seed: kept, a million of them would be a leak."""
+    """The same for a number that hardly comes again, such as a seed or an offset: to keep those would be a leak."""
     rest = (value << 1) ^ (value >> 63)
     out = bytearray()
     while rest > 0x7F:

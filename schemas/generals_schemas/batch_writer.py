@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from generals_schemas.avro_binary import FALSE, ONE, TRUE, ZERO, array, doubles, long, text
+from generals_schemas.avro_binary import FALSE, ONE, TRUE, ZERO, array, doubles, long, seldom, text
 from generals_schemas.blocks import checked, pack
 from generals_schemas.framing import schema
 from generals_schemas.records import End, ExperienceBatch, PolicyRef
@@ -46,7 +46,7 @@ def write_batch(batch: ExperienceBatch) -> bytes:
                 ONE if army is _U4 else ZERO,
                 FALSE if batch.log_probs is None else TRUE,
                 long(_ENDS.index(batch.end)),
-                _topic(source.topic, source.topic_id), long(source.partition), long(source.offset),
+                _topic(source.topic, source.topic_id), long(source.partition), seldom(source.offset),
                 long(source.index), long(source.count),
                 ZERO if batch.rejected is None else ONE + text(batch.rejected),
                 _ZSTD_ROWS, long(len(arrays)), arrays,

@@ -61,7 +61,9 @@ class _Consumer(KafkaConsumer):
         which left a busy collector without records for a quarter of the time.
         """
         until = time.monotonic() + timeout
-        while self.flow_active and not self._get_active_partitions() and time.monotonic() < until:
+        while self.flow_active and not self._get_active_partitions():
+            if time.monotonic() >= until:
+                return {}, set()
             await self.sleep(TURN_S)
         return await super()._wait_next_records(timeout)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from generals_collector.app import _Consumer, make_app
+from generals_collector.app import TURN_S, _Consumer, make_app
 from generals_collector.settings import CollectorSettings
 
 
@@ -86,3 +86,20 @@ def test_an_error_while_handing_on_comes_out(waits: bool) -> None:
 
     with pytest.raises(ValueError, match="no room at all"):
         hand_on(fail)
+
+
+def test_with_all_partitions_paused_it_looks_again_soon_and_never_sleeps_a_second() -> None:
+    async def check() -> tuple[Any, set[float]]:
+        slept = set()
+
+        async def sleep(seconds: float) -> None:
+            slept.add(seconds)
+            await asyncio.sleep(seconds)
+
+        with a_consumer() as consumer:
+            consumer.flow_active = True
+            consumer._get_active_partitions = set
+            consumer.sleep = sleep
+            return await consumer._wait_next_records(0.05), slept
+
+    assert asyncio.run(check()) == (({}, set()), {TURN_S})
