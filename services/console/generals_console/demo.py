@@ -71,7 +71,7 @@ class DemoResult:
     """What happened. Counts are distinct experiences where not said otherwise.
 
     staleness_p99: policy versions between the learner's own experiences and the newest when they were sampled, the
-    largest 99th percentile reported; None if none was sampled.  staleness_limit: those further behind are not inserted.
+    largest 99th percentile reported; None if none was sampled.  staleness_limit: those further behind are left out.
     """
 
     games_finished: int
@@ -80,6 +80,7 @@ class DemoResult:
     experiences_collected: int
     experiences_archived: int
     experiences_inserted: int
+    experiences_left_out: int
     lost: int
     duplicates: int
     rejected: int
@@ -120,8 +121,7 @@ def run_demo(options: DemoOptions, kafka: KafkaSettings | None, view: View, stop
         demo = _Demo(options, run_dir, kafka, view, stop)
         stack.enter_context(demo.children)
         readings = demo.play()
-        demo.drain()
-        last = demo.read()
+        last = demo.drain()
         demo.children.stop("collector", "writer", "trainer")
         view.say("auditing: every experience of every game, by marks and by brute force")
         report = audit(
@@ -168,27 +168,26 @@ class _Demo:
             watcher.close()
         return readings
 
-    def drain(self) -> None:
-        """Stop the engine, then wait until everything it emitted has come through every stage."""
+    def drain(self) -> Reading:
+        """Stop the engine, then wait until everything it emitted has come through every stage. The last reading."""
         self._view.say("play is over: stopping the engines, the others finish what is in the log")
         self.children.stop("engine", "player", timeout_s=30.0)
         deadline = time.monotonic() + DRAIN_WITHIN_S
-        while not self._drained() and time.monotonic() < deadline:
+        while True:
+            reading = self.read()
+            if (reading.trainer_has_all and self._committed()) or time.monotonic() > deadline:
+                return reading
             self.children.check()
             self._stop.wait(REFRESH_S)
 
     def read(self) -> Reading:
         return read_stages(self._ports)
 
-    def _drained(self) -> bool:
-        """Whether the collector and the writer have committed everything and the trainer has inserted it."""
+    def _committed(self) -> bool:
+        """Whether the collector and the writer have committed everything."""
         behind = {COLLECTOR_GROUP: 0, WRITER_GROUP: 0}
         lags = [lag for lag in group_lags(self._kafka) if lag.group in behind]
-        for lag in lags:
-            behind[lag.group] += lag.lag
-        reading = self.read()
-        known = {lag.group for lag in lags} == set(behind)
-        return known and not any(behind.values()) and reading.inserted >= reading.collected
+        return {lag.group for lag in lags} == set(behind) and not any(lag.lag for lag in lags)
 
     def _wait_for_all_stages(self, readings: list[Reading]) -> None:
         deadline = time.monotonic() + START_WITHIN_S
@@ -261,6 +260,7 @@ def _result(
         experiences_collected=report.experiences_collected,
         experiences_archived=report.experiences_archived or 0,
         experiences_inserted=last.inserted,
+        experiences_left_out=last.left_out,
         lost=report.lost + report.pending_collect + report.pending_archive,
         duplicates=report.duplicates,
         rejected=report.rejected,
@@ -272,5 +272,7 @@ def _result(
         seconds=round(readings[-1].at_s - readings[0].at_s, 1),
         archive_dir=str(archive),
         report=str(picture),
-        clean=report.clean and not (report.pending_collect or report.pending_archive),
+        clean=report.clean
+        and not (report.pending_collect or report.pending_archive)
+        and last.inserted + last.left_out == report.experiences_collected,
     )

@@ -59,12 +59,13 @@ def _summary(result: DemoResult) -> Panel:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", justify="right")
     table.add_column()
+    left_out = f" ({result.experiences_left_out:,} too stale)" if result.experiences_left_out else ""
     rows = [
         (f"{result.games_finished:,}", f"games finished ({result.unfinished_games} were still being played)"),
         (f"{result.experiences_emitted:,}", "experiences emitted by the engine"),
         (f"{result.experiences_collected:,}", "collected by the Faust processor"),
         (f"{result.experiences_archived:,}", "archived as Parquet"),
-        (f"{result.experiences_inserted:,}", "inserted into the replay buffer"),
+        (f"{result.experiences_inserted:,}", f"inserted into the replay buffer{left_out}"),
         (_verdict(result.lost), "lost"),
         (_verdict(result.duplicates), "duplicates"),
         (f"{result.rejected:,}", "chunks rejected"),

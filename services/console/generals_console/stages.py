@@ -9,7 +9,10 @@ from generals_console.scrape import Scrape, scrape
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters of all services at one moment. Counts are experiences where not said otherwise."""
+    """Counters of all services at one moment. Counts are experiences where not said otherwise.
+
+    left_out: read by the trainer and, by its settings, not inserted.
+    """
 
     at_s: float
     ticks: int = 0
@@ -18,10 +21,17 @@ class Reading:
     collected: int = 0
     archived: int = 0
     inserted: int = 0
+    left_out: int = 0
     trainer_steps: int = 0
     loss: float = 0.0
     rejected: int = 0
     services: Mapping[str, Scrape] = field(default_factory=dict)
+
+    @property
+    def trainer_has_all(self) -> bool:
+        """Whether the trainer has taken, or left out, all that was collected. Not known if either does not answer."""
+        answered = all(self.services[name].samples for name in ("collector", "trainer"))
+        return answered and self.inserted + self.left_out >= self.collected
 
 
 def read_stages(ports: Mapping[str, int]) -> Reading:
@@ -37,6 +47,7 @@ def read_stages(ports: Mapping[str, int]) -> Reading:
         collected=int(collector.total("generals_experiences_total")),
         archived=int(writer.total("generals_archived_experiences_total")),
         inserted=int(trainer.total("generals_buffer_inserted_total")),
+        left_out=int(trainer.total("generals_buffer_left_out_total")),
         trainer_steps=int(trainer.total("generals_trainer_steps_total")),
         loss=trainer.total("generals_trainer_loss"),
         rejected=int(collector.total("generals_validation_failures_total")),

@@ -239,6 +239,10 @@ class TrainerMetrics:
         self.buffer_utilisation = Gauge("generals_buffer_utilisation_ratio", "Size by capacity", registry=registry)
         self.buffer_bytes = Gauge("generals_buffer_bytes", "Memory of the buffer", registry=registry)
         self.inserted = Counter("generals_buffer_inserted", "Experiences put into the buffer", registry=registry)
+        self.left_out = Counter(
+            "generals_buffer_left_out", "Experiences read and not put in: too stale, or not to be learnt from",
+            registry=registry,
+        )  # fmt: skip
         self.overwritten = Counter("generals_buffer_overwritten", "Experiences the ring overwrote", registry=registry)
         self.sampled = Counter("generals_buffer_sampled", "Experiences drawn", registry=registry)
         self.staleness = ArrayHistogram(

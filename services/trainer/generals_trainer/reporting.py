@@ -45,8 +45,9 @@ class Report:
         if batch.policy.name == self._settings.policy:
             self._own_returns.add(batch)
 
-    def left_out(self, reason: str) -> None:
-        """A batch that was read and not inserted; each reason is logged once and counted."""
+    def left_out(self, batch: ExperienceBatch, reason: str) -> None:
+        """It was read and not inserted; each reason is logged once and counted."""
+        self._metrics.left_out.inc(batch.steps)
         if reason not in self._left_out:
             _log.warning("batches are left out", reason=reason)
         self._left_out[reason] = self._left_out.get(reason, 0) + 1

@@ -195,7 +195,7 @@ class Trainer:
             except LayoutMismatch as mismatch:
                 reason = str(mismatch)
         if reason is not None:
-            self.report.left_out(reason)
+            self.report.left_out(batch, reason)
         source = batch.source
         self.positions[delivered.partition] = Position(
             self._topic,
