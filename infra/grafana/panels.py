@@ -149,6 +149,8 @@ LEARNING = Dashboard("generals-learning", "Generals · learning", [
     ]),
     Panel("Buffer, share in use", one("generals_buffer_utilisation_ratio", "{{instance}}"), "percentunit"),
     Panel("Buffer, memory", one("generals_buffer_bytes", "{{instance}}"), "bytes"),
+    Panel("Left out", one(rate("generals_buffer_left_out_total", "instance"), "{{instance}}"), "cps",
+          help="Too stale, or not to be learnt from"),
     Panel("Overwritten", one(rate("generals_buffer_overwritten_total", "instance"), "{{instance}}"), "cps"),
     Panel("Staleness of a sample, in versions", [
         *quantiles("generals_sample_staleness_versions"),
