@@ -3,6 +3,7 @@
 from collections.abc import Generator as Steps
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from numpy.random import Generator
 from synthetic_play import Game, play_chunk
@@ -16,6 +17,7 @@ from generals_writer.layout import LogPartition
 from generals_writer.publisher import Published, Publisher
 
 HOUR_MS = 3_600_000
+R = TypeVar("R")
 LOG = LogPartition("generals.experiences", 0)
 
 
@@ -114,12 +116,14 @@ def origin(writer: str = "w", topic_id: str = "topic-id") -> Origin:
     return Origin(LOG, topic_id, writer, "1")
 
 
-def run(steps: Steps[str, None, object]) -> object:
+def run(steps: Steps[str, None, R]) -> R:
+    """What the steps return in the end."""
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            return done.value
+            result: R = done.value
+            return result
 
 
 def life(store: MemoryStore, log: MemoryLog, rng: Generator, writer: str) -> Steps[str, None, None]:

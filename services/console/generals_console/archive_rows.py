@@ -4,7 +4,6 @@ Parquet is read by pyarrow, as anybody would; the other formats by the writer's 
 """
 
 import io
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,9 @@ from generals_writer.claims import Planned
 from generals_writer.errors import CorruptObject
 from generals_writer.formats import Format, format_of
 from generals_writer.generations import Generation, Held
+from generals_writer.verify import wrong_joints
 
-COLUMNS = ["game_id", "player", "tick"]
+SCHEMA = pa.schema({"game_id": pa.string(), "player": pa.int64(), "tick": pa.int64()})
 
 
 def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
@@ -31,7 +31,7 @@ def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
     """
     store = open_store(str(archive))
     chains = [chain for chain in read_chains(store, topic) if chain.segments or chain.broken]
-    tables = [_EMPTY]
+    tables = [SCHEMA.empty_table()]
     for entry in store.list(f"topic={topic}/"):
         if (form := format_of(entry.key)) is not None:
             tables.append(_table(store, entry.key, form))
@@ -51,34 +51,22 @@ def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
     )
 
 
-_SCHEMA = pa.schema({"game_id": pa.string(), "player": pa.int64(), "tick": pa.int64()})
-_EMPTY = _SCHEMA.empty_table()
-
-
 def _table(store: ObjectStore, key: str, form: Format) -> pa.Table:
     try:
         data = store.get(key)
         if form.name == "parquet":
-            return pq.read_table(io.BytesIO(data), columns=COLUMNS).cast(_SCHEMA)
+            return pq.read_table(io.BytesIO(data), columns=SCHEMA.names).cast(SCHEMA)
         keys = form.keys(data)
     except (NotFound, CorruptObject, pa.ArrowException) as error:
         raise OperatorError(f"{key} cannot be read: {error}; `generals archive verify` says more") from error
     ids = pa.array(keys.game_id.values, pa.string()).take(pa.array(keys.game_id.codes))
-    return pa.table([ids, keys.player.astype(np.int64), keys.tick.astype(np.int64)], schema=_SCHEMA)
+    return pa.table([ids, keys.player.astype(np.int64), keys.tick.astype(np.int64)], schema=SCHEMA)
 
 
 def _damage(chain: Chain) -> list[str]:
-    """What cannot be read of the claims, or is missing between them. Behind it nothing counts as archived."""
-    found = [f"{problem.where}: {problem.what}" for problem in chain.broken]
-    firsts = [segment.claim.first for segment in chain.segments]
-    if firsts and chain.beginning is not None and firsts[0] != chain.beginning.first:
-        found.append(f"{chain.log}: no claim holds the records [{chain.beginning.first}, {firsts[0]})")
-    for one, two in pairwise(chain.segments):
-        if one.claim.end != two.claim.first:
-            found.append(
-                f"{chain.log}: the claim of [{one.claim.first}, {one.claim.end}) is followed by {two.claim.first}"
-            )
-    return found
+    """What cannot be read of the claims, or is wrong between them. Behind it nothing counts as archived."""
+    found = [*chain.broken, *(problem for problem, _ in wrong_joints(chain))]
+    return [f"{problem.where}: {problem.what}" for problem in found]
 
 
 def _pruned(chain: Chain) -> list[PrunedRecords]:

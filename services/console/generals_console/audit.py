@@ -305,10 +305,7 @@ def _compare_archived(rows: ArchivedRows, collected: _Collected, games: _Games, 
         here = collected.partitions == number
         claimed |= here & (collected.offsets < rows.ends.get(int(number), 0))
         before |= here & (collected.offsets < rows.starts.get(int(number), 0))
-    pruned = np.zeros(len(collected.accepted), np.bool_)
-    for taken in rows.pruned:
-        of_its_hour = (collected.partitions == taken.partition) & (collected.hours == taken.hour)
-        pruned |= of_its_hour & (collected.offsets >= taken.first) & (collected.offsets <= taken.last)
+    pruned = _pruned(rows, collected)
     wanted = collected.accepted[claimed & ~before & ~pruned]
     missing = np.setdiff1d(wanted, distinct)
     strangers = np.setdiff1d(distinct, collected.every)
@@ -321,6 +318,15 @@ def _compare_archived(rows: ArchivedRows, collected: _Collected, games: _Games, 
         report.details.append(f"{len(missing)} claimed experiences are not in the archive's objects")
     if len(strangers):
         report.details.append(f"{len(strangers)} archived experiences are no longer in the experiences topic")
+
+
+def _pruned(rows: ArchivedRows, collected: _Collected) -> NDArray[np.bool_]:
+    """Which of the accepted experiences were taken away from the archive by rule."""
+    pruned = np.zeros(len(collected.accepted), np.bool_)
+    for taken in rows.pruned:
+        of_its_hour = (collected.partitions == taken.partition) & (collected.hours == taken.hour)
+        pruned |= of_its_hour & (collected.offsets >= taken.first) & (collected.offsets <= taken.last)
+    return pruned
 
 
 class _Columns:

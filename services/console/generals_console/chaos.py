@@ -93,6 +93,7 @@ class ChaosResult:
     pending: int
     rejected: int
     methods_agree: bool
+    audits_clean: bool
     reader_experiences: int
     reader_missing: int
     reader_duplicates: int
@@ -108,7 +109,12 @@ class ChaosResult:
         """Nothing lost, nothing twice, all methods agree, everybody works again."""
         wrong = self.lost or self.duplicates or self.pending or self.reader_missing or self.reader_duplicates
         archives = all(count == self.experiences_collected for count in self.archived.values())
-        agree = self.methods_agree and self.reader_experiences == self.experiences_collected and archives
+        agree = (
+            self.methods_agree
+            and self.audits_clean
+            and self.reader_experiences == self.experiences_collected
+            and archives
+        )
         return agree and not wrong and not self.not_recovered and self.experiences_collected > 0
 
     def to_json(self) -> dict[str, Any]:
@@ -280,12 +286,13 @@ class _Run:
             archived={name: report.experiences_archived or 0 for name, report in reports.items()},
             games_finished=first.games_finished,
             unfinished_games=first.unfinished_games,
-            lost=max(r.lost + r.lost_by_marks + r.gaps_in_games + r.archive_expired for r in reports.values()),
+            lost=max(r.lost + r.lost_by_marks + r.gaps_in_games for r in reports.values()),
             duplicates=max(r.duplicates for r in reports.values()),
             repeats_dropped=first.repeats,
             pending=max(r.pending_collect + r.pending_archive for r in reports.values()),
             rejected=first.rejected,
-            methods_agree=all(r.methods_agree and not r.archive_damage for r in reports.values()),
+            methods_agree=all(r.methods_agree for r in reports.values()),
+            audits_clean=all(r.clean for r in reports.values()),
             reader_experiences=reader.experiences,
             reader_missing=reader.missing + reader.lost_chunks,
             reader_duplicates=reader.duplicates,

@@ -1,5 +1,6 @@
 """The picture of a soak: what was held, over time."""
 
+import math
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,8 +17,9 @@ def draw_soak(result: SoakResult, path: Path) -> None:
     """A panel for memory, open files, lag and disk each; shaded is the warm-up, which has no part in the slopes."""
     kinds = list(dict.fromkeys(_kind(name) for name in result.series))
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(12, 3.4 * -(-len(kinds) // COLUMNS)), layout="constrained")
-        panels = figure.subplots(-(-len(kinds) // COLUMNS), COLUMNS, squeeze=False).flat
+        rows = math.ceil(len(kinds) / COLUMNS)
+        figure = Figure(figsize=(12, 3.4 * rows), layout="constrained")
+        panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
         for kind, axes in zip(kinds, panels, strict=False):
             _draw_kind(axes, kind, result)
         for axes in list(panels):

@@ -101,22 +101,35 @@ def verify(
     return report
 
 
-def _check_chain(chain: Chain, report: VerifyReport) -> None:
+def wrong_joints(chain: Chain) -> Iterator[tuple[Problem, int]]:
+    """Where a claim does not begin with what the one before it, or the partition's beginning, ended with. With each how
+    much to count."""
     segments = chain.segments
     first = chain.beginning.first if chain.beginning else None
     if segments and first is not None and segments[0].claim.first != first:
-        _gap(chain.log, first, segments[0].claim.first, report)
+        yield _gap(chain.log, first, segments[0].claim.first), 1
     for one, two in pairwise(segments):
         end, start = one.claim.end, two.claim.first
         where = claim_key(chain.log, start)
         if start > end:
-            _gap(chain.log, end, start, report)
+            yield _gap(chain.log, end, start), 1
         elif start < end:
-            report.add(Problem("duplicate", where, f"offsets [{start}, {end}) are claimed twice"), end - start)
+            yield Problem("duplicate", where, f"offsets [{start}, {end}) are claimed twice"), end - start
         elif one.claim.after != two.claim.before:
-            report.add(Problem("corrupt", where, "its mark is not the one that the claim before it ended with"))
-        if one.seal is None:
-            report.add(Problem("missing", seal_key(chain.log, one.claim.first), "the seal of a segment gone past"))
+            yield Problem("corrupt", where, "its mark is not the one that the claim before it ended with"), 1
+
+
+def _gap(log: LogPartition, start: int, end: int) -> Problem:
+    return Problem("missing", claim_key(log, start), f"no claim holds offsets [{start}, {end})")
+
+
+def _check_chain(chain: Chain, report: VerifyReport) -> None:
+    segments = chain.segments
+    for problem, count in wrong_joints(chain):
+        report.add(problem, count)
+    for segment in segments[:-1]:
+        if segment.seal is None:
+            report.add(Problem("missing", seal_key(chain.log, segment.claim.first), "the seal of a segment gone past"))
     for segment in segments:
         counts = segment.claim.counts
         report.lost_chunks += counts.lost
@@ -126,10 +139,6 @@ def _check_chain(chain: Chain, report: VerifyReport) -> None:
         report.expired += counts.expired
         report.segments += segment.seal is not None
     report.pending += bool(segments) and segments[-1].seal is None
-
-
-def _gap(log: LogPartition, start: int, end: int, report: VerifyReport) -> None:
-    report.add(Problem("missing", claim_key(log, start), f"no claim holds offsets [{start}, {end})"))
 
 
 def _check_seals(chain: Chain, report: VerifyReport) -> None:

@@ -12,7 +12,6 @@ from generals_schemas.records import ExperienceBatch
 from generals_writer.archive import prune
 from generals_writer.build import build
 from generals_writer.catalog import read_chains
-from generals_writer.claims import Cursor
 from generals_writer.formats import FORMAT_NAMES
 from generals_writer.layout import HOUR_MS, claim_key, hour_of
 from generals_writer.publisher import Publisher
@@ -24,11 +23,11 @@ def write(store: ObjectStore, log: MemoryLog, format_name: str) -> None:
     """Archive the whole log, in segments of twenty offsets."""
     publisher = Publisher(store, log, origin())
     cursor = run(publisher.settle())
-    while isinstance(cursor, Cursor) and cursor.offset < log.end:
+    while cursor.offset < log.end:
         end = min(log.end, cursor.offset + SEGMENT)
         records = log.read(LOG, cursor.offset, end)
         built = build(records, before=cursor, end=end, origin=origin(), format_name=format_name)
-        cursor = run(publisher.publish(built)).cursor  # type: ignore[attr-defined]
+        cursor = run(publisher.publish(built)).cursor
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ def test_what_is_wrong_is_said(server: PolicyServer, wrong: Any, message: str) -
     assert message in answer["error"]
 
 
-@pytest.mark.parametrize(("said", "status"), [("-1", 400), ("much", 400), (str(10**9), 413)])
+@pytest.mark.parametrize(("said", "status"), [("-1", 400), ("much", 400), (str(10**9), 413), ("9" * 5000, 413)])
 def test_a_body_without_a_bound_is_not_read(server: PolicyServer, said: str, status: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     connection.putrequest("POST", "/act")

@@ -175,8 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         size = self.headers.get("Content-Length", "0")
         if not size.isdecimal():
             self._send(_error(400, f"Content-Length is {size!r}, must be a number of bytes"))
-        elif int(size) > MOST_BYTES:
-            self._send(_error(413, f"{size} bytes: at most {MOST_BYTES}"))
+        elif len(size) > len(str(MOST_BYTES)) or int(size) > MOST_BYTES:
+            self._send(_error(413, f"{size:.20} bytes: at most {MOST_BYTES}"))
         else:
             self._send(self.app.post(self.path.split("?")[0], self.rfile.read(int(size))))
 

@@ -36,11 +36,10 @@ class Views:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Memory:
-    """What (game, player) `keys` `[N]` have explored, and where they saw generals of others last. `[N, HW]`"""
+    """Planes by name, `[N, HW]`, of what (game, player) `keys` `[N]` remember."""
 
     keys: NDArray[np.int64]
-    explored: Plane
-    generals: Plane
+    planes: Mapping[str, Plane]
 
 
 class Viewer:
@@ -55,10 +54,10 @@ class Viewer:
     def view(self, seen: Observations) -> Views:
         """The states of all observations, which are of boards of one size; once a tick for each game."""
         sight = _Sight(seen)
-        memory = self._remember(sight) if self.encoding.needs_memory else None
+        remembered = self._remember(sight) if self.encoding.needs_memory else {}
         mated = (np.sum(seen.teams == sight.team[:, None], axis=1) > 1).any()
         names = (*self.encoding.planes, MINE) if mated else self.encoding.planes
-        stored = [_plane(name, sight, memory) for name in _ordered(names)]
+        stored = [remembered[name] if name in remembered else _PLANES[name](sight) for name in _ordered(names)]
         return Views(
             planes=_ordered(names),
             armies=np.where(sight.visible, seen.armies, 0).astype(np.uint32),
@@ -66,7 +65,8 @@ class Viewer:
             scalars=self._scalars(sight),
         )
 
-    def _remember(self, sight: "_Sight") -> _Memory:
+    def _remember(self, sight: "_Sight") -> Mapping[str, Plane]:
+        """Tiles explored, and where generals of others were seen last."""
         seen = sight.seen
         keys = seen.games * PLAYERS_APART + seen.players
         explored = sight.visible.copy()
@@ -76,10 +76,11 @@ class Viewer:
             order = np.argsort(before.keys)
             at = order[np.minimum(np.searchsorted(before.keys[order], keys), len(order) - 1)]
             known = (before.keys[at] == keys)[:, None]
-            explored |= known & before.explored[at]
-            generals |= known & before.generals[at] & ~sight.visible
-        memory = self._memories[seen.width, seen.height] = _Memory(keys, explored, generals)
-        return memory
+            explored |= known & before.planes["explored"][at]
+            generals |= known & before.planes["enemy_general"][at] & ~sight.visible
+        planes = {"explored": explored, "enemy_general": generals}
+        self._memories[seen.width, seen.height] = _Memory(keys, planes)
+        return planes
 
     def _scalars(self, sight: "_Sight") -> NDArray[np.float32]:
         found = np.empty((len(sight.seen), len(self.encoding.scalars)), np.float32)
@@ -110,14 +111,6 @@ class _Sight:
         same = self.seen.teams == self.team[:, None]
         real = self.seen.teams >= 0
         return (of * same).sum(axis=1).astype(np.float64), (of * (real & ~same)).sum(axis=1).astype(np.float64)
-
-
-def _plane(name: str, sight: _Sight, memory: _Memory | None) -> Plane:
-    if memory is not None and name == "explored":
-        return memory.explored
-    if memory is not None and name == "enemy_general":
-        return memory.generals
-    return _PLANES[name](sight)
 
 
 _PLANES: Mapping[str, Callable[[_Sight], Plane]] = {
