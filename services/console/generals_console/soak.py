@@ -222,5 +222,6 @@ def _configuration(options: SoakOptions, kafka: KafkaSettings, run_dir: Path) ->
             "replay": {"capacity": 50_000},
             "samples_per_insert": 0.02,
             "checkpoint_every_s": 20.0,
+            "log_every_s": 0.5,
         },
     }
