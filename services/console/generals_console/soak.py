@@ -77,9 +77,20 @@ class SoakResult:
     def growing(self) -> list[str]:
         return [name for name, found in self.trends.items() if not found.flat]
 
+    @property
+    def too_short(self) -> list[str]:
+        """Series with too few samples to tell."""
+        return [name for name in self.series if name not in self.trends]
+
+    @property
+    def passed(self) -> bool:
+        """Every series is known to be flat."""
+        return not self.growing and not self.too_short
+
     def to_json(self) -> dict[str, Any]:
         verdicts = {name: asdict(found) | {"flat": found.flat} for name, found in self.trends.items()}
-        return asdict(self) | {"trends": verdicts, "growing": self.growing}
+        judged = {"trends": verdicts, "growing": self.growing, "too_short": self.too_short, "passed": self.passed}
+        return asdict(self) | judged
 
 
 def run_soak(options: SoakOptions, stop: StopFlag, say: Say = lambda _: None) -> SoakResult:

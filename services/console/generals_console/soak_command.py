@@ -7,7 +7,7 @@ from generals_console.terminal import err, out, print_json, print_table
 
 
 def run(options: SoakOptions, *, as_json: bool = False) -> int:
-    """Soak and print the slopes; 0 if nothing grew, else 1."""
+    """Soak and print the slopes; 0 if everything is known to be flat, else 1."""
     console = err if as_json else out
     try:
         with StopFlag() as stop:
@@ -23,7 +23,7 @@ def run(options: SoakOptions, *, as_json: bool = False) -> int:
         _show(result)
         console.print(f"{result.ticks:,} ticks in {result.minutes:g} minutes, {result.games_running} games at a time")
     console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
-    return 1 if result.growing else 0
+    return 0 if result.passed else 1
 
 
 def _show(result: SoakResult) -> None:
@@ -38,4 +38,5 @@ def _show(result: SoakResult) -> None:
         )
         for name, found in result.trends.items()
     ]
+    rows += [(name, result.series[name].unit, "", "", "", "too short to tell") for name in result.too_short]
     print_table(("series", "unit", "mean", "slope an hour", "95 %", "verdict"), rows)

@@ -97,7 +97,10 @@ def soak(
     run_dir: Annotated[Path | None, typer.Option(help="For logs, data and archive.", show_default="runs/TIME")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run services for long at a gentle pace and watch memory, open files, lag and disk. Exit code 1 if one grows."""
+    """Run services for long at a gentle pace and watch memory, open files, lag and disk.
+
+    Exit code 1 if one grows, or was watched too shortly to tell.
+    """
     from generals_console.soak import SERVICES, SoakOptions
     from generals_console.soak_command import run
 
