@@ -18,6 +18,7 @@ import torch
 
 from generals_client.positions import Mark
 from generals_runtime.kafka import OrderedProducer
+from generals_runtime.object_errors import StoreError
 from generals_runtime.objects import open_store
 from generals_runtime.published_policies import PolicyError, fetch_policy, read_policies
 from generals_runtime.settings import KafkaSettings
@@ -252,6 +253,27 @@ def test_policies_are_published_once_each_and_a_wrong_checksum_is_refused(
     Path(pointer.url).write_bytes(b"something else")
     with pytest.raises(PolicyError, match="refused"):
         fetch_policy(pointer)
+
+
+def test_a_stop_keeps_the_last_steps_also_where_the_policy_cannot_be_published(
+    kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    produce(kafka_settings, topics_for_test.experiences, range(10), seed=seed, partitions=2)
+    settings = make_settings(kafka_settings, topics_for_test.prefix, tmp_path, publish_every_s=1000.0)
+    trainer = Trainer(settings)
+    trainer.start()
+    run_until(trainer, lambda: trainer.steps > 5)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StoreError("the store is full")
+
+    monkeypatch.setattr(Publisher, "publish", refuse)
+    with pytest.raises(StoreError):
+        trainer.stop()
+    trainer.abort()
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    assert saved.progress["steps"] == trainer.steps
 
 
 def test_a_log_that_lost_its_past_leaves_the_weights_and_an_empty_buffer(

@@ -21,7 +21,9 @@ def test_what_is_level_or_a_sawtooth_passes() -> None:
     assert result.to_json()["passed"] is True
 
 
-@pytest.mark.parametrize(("name", "values"), [("growing", [100.0 + n / 60 for n in range(1440)]), ("too_short", [100.0])])
+@pytest.mark.parametrize(
+    ("name", "values"), [("growing", [100.0 + n / 60 for n in range(1440)]), ("too_short", [100.0])]
+)
 def test_what_grows_or_is_too_short_to_tell_does_not(name: str, values: list[float]) -> None:
     result = _result(level=[100.0] * 1440, other=values)
     assert not result.passed
