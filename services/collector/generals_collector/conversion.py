@@ -18,6 +18,11 @@ from generals_schemas.records import ExperienceBatch, Source
 
 Headers = Sequence[tuple[str, bytes | None]]
 MAX_DETAIL = 500
+MAX_CARRIED_BYTES = 16 * 1024
+"""Of a key with headers, which go on with everything that is made of a record."""
+
+MAX_DEAD_LETTER_BYTES = 1_900_000
+"""Below what the topic takes. Only a compressed record of a foreign producer can be larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,19 @@ class RawRecord:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+
+    @property
+    def carried_bytes(self) -> int:
+        """Of the key and the headers."""
+        return len(self.key or b"") + sum([len(name) + len(value or b"") for name, value in self.headers])
+
+
+class DeadLetter(NamedTuple):
+    """What goes to the dead-letter topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 class Played(NamedTuple):
@@ -62,10 +80,24 @@ class Converted:
         return sum(len(one.actions) for one in self.played)
 
     @property
-    def dead_letter_headers(self) -> Headers:
-        """The coordinates and the reason, in front of the headers that the record had."""
+    def carried(self) -> tuple[bytes | None, Headers]:
+        """Key and headers for what is made of the record: its own, or none if they are too large to carry along."""
+        raw = self.source
+        return (raw.key, raw.headers) if raw.carried_bytes <= MAX_CARRIED_BYTES else (None, ())
+
+    @property
+    def dead_letter(self) -> DeadLetter:
+        """The record as it came, unless it is too large: then its coordinates tell where it still lies."""
+        raw, told = self.source, self._dead_letter_headers()
+        size = raw.carried_bytes + len(raw.value or b"")
+        if size > MAX_DEAD_LETTER_BYTES:
+            return DeadLetter(None, None, [*told, ("left_out_bytes", str(size).encode())])
+        return DeadLetter(raw.key, raw.value, [*told, *raw.headers])
+
+    def _dead_letter_headers(self) -> list[tuple[str, bytes | None]]:
+        """The coordinates and the reason."""
         if self.rejected is None:
-            return ()
+            return []
         ours = {
             "reason": self.rejected.reason,
             "detail": self.rejected.detail[:MAX_DETAIL],
@@ -74,7 +106,7 @@ class Converted:
             "source_offset": str(self.source.offset),
             "source_timestamp_ms": str(self.source.timestamp_ms),
         }
-        return [*((name, text.encode()) for name, text in ours.items()), *self.source.headers]
+        return [(name, text.encode()) for name, text in ours.items()]
 
 
 @dataclass(slots=True)
@@ -99,13 +131,16 @@ class Converter:
                 raise BadRecord("empty", "the record has no value")
             batches = experiences(decode_chunk(raw.value), source, how)
             values = tuple(encode_batch(batch) for batch in batches)
-            self._check_sizes(values)
+            self._check_sizes(raw, values)
         except BadRecord as error:
             marker = ExperienceBatch.rejection(reason=error.reason, source=source, config_version=how.version)
             return Converted(raw, (encode_batch(marker),), rejected=error)
         return Converted(raw, values, tuple(map(_played, batches)))
 
-    def _check_sizes(self, values: tuple[bytes, ...]) -> None:
+    def _check_sizes(self, raw: RawRecord, values: tuple[bytes, ...]) -> None:
+        if raw.carried_bytes > MAX_CARRIED_BYTES:
+            has = f"key and headers have {raw.carried_bytes:,} bytes"
+            raise BadRecord("too_large", f"{has}; the limit is {MAX_CARRIED_BYTES:,}")
         largest = max(map(len, values))
         if largest > self.max_record_bytes:
             limit = f"the limit is {self.max_record_bytes:,}; play shorter chunks"

@@ -50,7 +50,8 @@ class _Outgoing:
     group: _Group
     topic: str
     partition: int | None
-    source: RawRecord
+    key: bytes | None
+    timestamp_ms: int
     value: bytes | None
     headers: Headers | None
 
@@ -109,24 +110,26 @@ class Pipeline:
 
     def _queue(self, group: _Group, one: Converted, taken_ns: int) -> None:
         source, to = one.source, self._to
+        at = source.timestamp_ms
         if one.rejected is not None and to.dead_letter is not None:
-            self._unsent.append(_Outgoing(group, to.dead_letter, None, source, source.value, one.dead_letter_headers))
+            letter = one.dead_letter
+            self._unsent.append(_Outgoing(group, to.dead_letter, None, letter.key, at, letter.value, letter.headers))
             group.left += 1
-        headers: Headers | None = source.headers or None
+        key, carried = one.carried
+        headers: Headers | None = carried or None
         if headers is not None and self._tracing is not None:
             headers = self._follow(self._tracing, group, source, taken_ns)
         for value in one.values:
-            self._unsent.append(_Outgoing(group, to.experiences, source.partition, source, value, headers))
+            self._unsent.append(_Outgoing(group, to.experiences, source.partition, key, at, value, headers))
         group.left += len(one.values)
 
     def _send(self) -> None:
         while self._unsent:
             one = self._unsent[0]
-            source = one.source
             try:
                 self._producer.send(
-                    one.topic, one.partition, source.key, one.value, one.headers,
-                    source.timestamp_ms, one.group.delivered, timeout_s=0.0,
+                    one.topic, one.partition, one.key, one.value, one.headers,
+                    one.timestamp_ms, one.group.delivered, timeout_s=0.0,
                 )  # fmt: skip
             except QueueFull:
                 return

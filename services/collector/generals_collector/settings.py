@@ -30,7 +30,9 @@ class Flow(SettingsGroup):
     buffer_chunks: int = Field(default=512, ge=1, description="fetched and not yet taken, in Faust's own queue")
     commit_every_s: float = Field(default=1.0, gt=0, description="how often acknowledged offsets are committed")
     session_timeout_s: float = Field(default=15.0, ge=6, description="a process not heard of this long loses its part")
-    max_record_bytes: int = Field(default=1_000_000, ge=1024, description="a chunk with a larger batch is rejected")
+    max_record_bytes: int = Field(
+        default=1_000_000, ge=1024, le=1_000_000, description="a chunk with a larger batch is rejected"
+    )
 
 
 class CollectorSettings(ServiceSettings):

@@ -14,6 +14,13 @@ _ASK_S = 0.5
 _REST_S = 2.0
 _START_S = 20.0
 _RECORDS = 500
+_FINAL = (
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
+"""Errors of reading that no waiting mends. All others pass: a broker that is away comes back."""
 
 
 class KafkaLog:
@@ -66,7 +73,7 @@ class KafkaLog:
                 self._positions[spot] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._positions[spot] = max(self._positions[spot], offset)
-            elif not error.retriable() and error.code() == KafkaError._AUTO_OFFSET_RESET:
+            elif error.code() in _FINAL:
                 raise KafkaUnavailable(f"{spot[0]}[{spot[1]}] cannot be read: {error.str()}")
         return found
 

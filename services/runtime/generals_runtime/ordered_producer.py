@@ -190,7 +190,7 @@ class OrderedProducer:
         except BufferError:
             return False
         except KafkaException as error:
-            self._refused(error.args[0], topic, value)
+            self._refused(error.args[0], topic, _size(key, value, headers))
         return True
 
     def _reporter(self, on_delivery: Callable[[Message], None] | None) -> Callable[[KafkaError | None, Message], None]:
@@ -207,11 +207,9 @@ class OrderedProducer:
 
         return report
 
-    def _refused(self, error: KafkaError, topic: str, value: bytes | None) -> None:
+    def _refused(self, error: KafkaError, topic: str, size: int) -> None:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            raise RecordTooLarge(
-                f"a record of {len(value or b''):,} bytes for {topic} is over message.max.bytes"
-            ) from None
+            raise RecordTooLarge(f"a record of {size:,} bytes for {topic} is over message.max.bytes") from None
         self._served(self._producer.poll, _POLL_S)  # an earlier record's report may say better why, and comes first
         self._fail(f"{topic}: {error.name()}: {error.str()}")
         self._check()
@@ -222,3 +220,7 @@ class OrderedProducer:
     def _check(self) -> None:
         if self._failure is not None:
             raise DeliveryFailed(self._failure)
+
+
+def _size(key: bytes | None, value: bytes | None, headers: Headers | None) -> int:
+    return len(key or b"") + len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers or ())

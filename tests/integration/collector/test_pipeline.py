@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from collector_process import read_until
@@ -12,8 +13,9 @@ from generals_collector.conversion import Converted, Converter, RawRecord
 from generals_collector.pipeline import Destinations, Pipeline
 from generals_collector.tensorise import recipe
 from generals_runtime.kafka import DeliveryFailed, OrderedProducer
+from generals_runtime.kafka_clients import BATCH_PRODUCER
 from generals_runtime.settings import KafkaSettings
-from generals_schemas.codec import encode_chunk
+from generals_schemas.codec import decode_batch, encode_chunk
 
 
 def groups_of(count: int, size: int, *, partition: int, seed: int) -> Iterator[list[RawRecord]]:
@@ -50,6 +52,36 @@ def test_what_has_no_room_waits_and_keeps_its_place(
     sent = [value for group in done for one in group for value in one.values]
     found = read_until(kafka_settings, topic, lambda messages: len(messages) >= len(sent))
     assert [message.value() for message in found] == sent
+
+
+@pytest.mark.parametrize("large", ["value", "key", "headers"])
+def test_what_is_too_large_to_go_on_leaves_a_marker_and_where_it_lies(
+    large: str, kafka_settings: KafkaSettings, make_topic: Callable[..., str], seed: int
+) -> None:
+    """A client that compresses can put ten times the limit of a record's size into one."""
+    chunk = encode_chunk(random_chunk(default_rng(seed)))
+    good = RawRecord("chunks", 0, 1, 1, b"game", chunk, [("from", b"afar")])
+    much = bytes(3_000_000)
+    bad = {
+        "value": replace(good, offset=0, value=much),
+        "key": replace(good, offset=0, key=much),
+        "headers": replace(good, offset=0, headers=[("from", much)]),
+    }
+    topic, letters = make_topic(1), make_topic(1, {"max.message.bytes": "2097152"})
+    with OrderedProducer(kafka_settings, overrides=BATCH_PRODUCER) as producer:
+        pipeline = Pipeline(producer, Converter(recipe(), "id"), Destinations(topic, letters))
+        pipeline.submit([bad[large], good])
+        turned(pipeline, 1)
+    marker, *batches = read_until(kafka_settings, topic, lambda messages: len(messages) > 1)
+    rejected = decode_batch(marker.value() or b"").rejected
+    assert rejected == ("not_framed" if large == "value" else "too_large")
+    assert [batch.key() for batch in batches] == [b"game"] * len(batches)
+    assert [batch.headers() for batch in batches] == [[("from", b"afar")]] * len(batches)
+    (letter,) = read_until(kafka_settings, letters, lambda messages: len(messages) == 1)
+    headers = dict(letter.headers() or [])
+    assert (headers["source_topic"], headers["source_offset"]) == (b"chunks", b"0")
+    assert int(headers["left_out_bytes"]) >= 3_000_000
+    assert letter.value() is None
 
 
 def test_nothing_is_delivered_behind_a_failure(

@@ -138,6 +138,14 @@ def test_only_producers_of_a_topic_may_write_to_it() -> None:
     assert writers == {spec.name: set(spec.producers) for spec in TOPICS}
 
 
+def test_an_engine_may_read_what_it_may_have_spilled() -> None:
+    documents = yaml.safe_load_all((K8S / "base" / "users.yaml").read_text(encoding="utf-8"))
+    (engine,) = (user for user in documents if user["metadata"]["name"] == "generals-engine")
+    acls = {acl["resource"]["name"]: set(acl["operations"]) for acl in engine["spec"]["authorization"]["acls"]}
+    written = [spec.name for spec in TOPICS if "engine" in spec.producers]
+    assert {name: acls[name] >= {"Read", "Describe"} for name in written} == dict.fromkeys(written, True)
+
+
 def groups_in(path: Path) -> set[str]:
     """The consumer groups that a file names: `group_id="..."`, or `group_id=NAME` of a constant of the same file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

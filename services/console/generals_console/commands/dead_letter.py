@@ -64,7 +64,13 @@ def resend(
     """Send a record to the transitions topic again, after what was wrong has been mended."""
     kafka = kafka_settings(config)
     topic = to or kafka.topics().transitions.name
-    send_again(kafka, [_find(config, partition, offset)], topic)
+    letter = _find(config, partition, offset)
+    if "left_out_bytes" in letter.headers:
+        where = "{source_topic}[{source_partition}] at {source_offset}".format_map(letter.headers)
+        raise OperatorError(
+            f"its {letter.headers['left_out_bytes']} bytes were too many for a dead letter: see {where}"
+        )
+    send_again(kafka, [letter], topic)
     out.print(f"sent to {topic}")
 
 
