@@ -141,6 +141,11 @@ def _merge(store: ObjectStore, chain: Chain, form: Format, small: list[Held], ge
         raise Overtaken(f"{key} was taken away by another `compact`; run the command again") from error
     if sha256(found).hexdigest() != held.sha256:
         raise CorruptObject(f"{key} was read back differently from what was stored")
+    rows = sum(
+        entry.steps for entry in form.read(found)
+    )  # what it replaces is emptied: it must be readable, not only there
+    if rows != held.rows:
+        raise CorruptObject(f"{key} was read back with {rows} rows of {held.rows}")
     return held
 
 

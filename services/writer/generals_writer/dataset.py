@@ -4,12 +4,19 @@
     for batch in DataLoader(dataset, batch_size=None, num_workers=2):
         batch["state"], batch["action"], batch["reward"], batch["next_state"], …
 
-Workers, and ranks by `share`, read different objects. Shuffled: objects in random order, and rows within a pool of each
+Workers, and ranks by `share`, read different objects of one plan: what the archive held when the dataset was made or
+its epoch was set. Ranks have to be given the same one, for a writer may be at work:
+
+    plan = dataset.plan if rank == 0 else None          # … and broadcast it: it is plain data
+    dataset = ArchiveDataset("archive", batch_size=256, plan=plan, share=(rank, world))
+
+Shuffled: objects in random order, and rows within a pool of each
 shape of board; all pools together hold `pool_rows` rows, about 1 kB each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +29,7 @@ from generals_client.expand import expand, legal_actions
 from generals_runtime.objects import open_store
 from generals_schemas.encodings import get_encoding
 from generals_schemas.records import ExperienceBatch
-from generals_writer.reading import ALL, Order, Wanted, read_entries
+from generals_writer.reading import ALL, Order, Plan, Wanted, make_plan, read_plan
 
 POOL_ROWS = 200_000
 Tensors = dict[str, torch.Tensor]
@@ -33,7 +40,11 @@ class ArchiveDataset(IterableDataset[Tensors]):
     `action`, `reward`, `terminated`, `truncated`, `player`, `tick` `[N]`.
 
     masks: leave them out if they are not needed; they are an eighth of the work.  share: (rank, world size).
+    plan: what to read, instead of `topic`, `order` and `wanted`.
     The seed of an epoch is `seed + epoch`; `set_epoch` before each.
+
+    Raises:
+        ValueError: ranks without a plan: each would list another archive.
     """
 
     def __init__(
@@ -45,25 +56,35 @@ class ArchiveDataset(IterableDataset[Tensors]):
         order: Order = "shuffled",
         seed: int = 0,
         wanted: Wanted = ALL,
+        plan: Plan | None = None,
         share: tuple[int, int] = (0, 1),
         pool_rows: int = POOL_ROWS,
         masks: bool = True,
     ) -> None:
         super().__init__()
+        if share[1] > 1 and plan is None:
+            raise ValueError("ranks read different parts of one plan: give each rank that of rank 0, `dataset.plan`")
         self._url = url
-        self._topic = topic
         self._batch_size = batch_size
-        self._order: Order = order
         self._seed = seed
-        self._wanted = wanted
+        self._list: Callable[[], Plan] | None = None
+        if plan is None:
+            self._list = partial(_listed, url, topic, wanted, order)
+            plan = self._list()
+        self.plan = plan
         self._share = share
         self._pool_rows = pool_rows
         self._masks = masks
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Another order. Workers that live on between epochs do not see it: leave `persistent_workers` off."""
+        """Another order, and what the archive holds now, unless a plan was given.
+
+        Workers that live on between epochs do not see it: leave `persistent_workers` off.
+        """
         self._epoch = epoch
+        if self._list is not None:
+            self.plan = self._list()
 
     def __iter__(self) -> Iterator[Tensors]:
         worker = get_worker_info()
@@ -71,15 +92,8 @@ class ArchiveDataset(IterableDataset[Tensors]):
         if worker is not None:
             rank, world = rank * worker.num_workers + worker.id, world * worker.num_workers
         seed = self._seed + self._epoch
-        rng = np.random.default_rng([seed, rank]) if self._order == "shuffled" else None
-        entries = read_entries(
-            open_store(self._url),
-            self._topic,
-            wanted=self._wanted,
-            order=self._order,
-            seed=seed,
-            share=(rank, world),
-        )
+        rng = np.random.default_rng([seed, rank]) if self.plan.order == "shuffled" else None
+        entries = read_plan(open_store(self._url), self.plan, seed=seed, share=(rank, world))
         pools: dict[tuple[Any, ...], _Pool] = {}
         rows = 0
         for _, entry in entries:
@@ -91,6 +105,10 @@ class ArchiveDataset(IterableDataset[Tensors]):
                 yield from fullest.batches(self._batch_size, rng, masks=self._masks)
         for pool in pools.values():
             yield from pool.batches(self._batch_size, rng, masks=self._masks)
+
+
+def _listed(url: str, topic: str | None, wanted: Wanted, order: Order) -> Plan:
+    return make_plan(open_store(url), topic, wanted=wanted, order=order)
 
 
 class _Pool:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 HOUR_MS = 3_600_000
+LAST_HOUR = 70_389_527
+"""The last one of the year 9999: a calendar has no name for later ones."""
 CLAIMS = "_segments/"
 SEALS = "_seals/"
 GENERATIONS = "_generations/"
@@ -29,8 +31,11 @@ class LogPartition:
 
 
 def hour_of(timestamp_ms: int) -> int:
-    """The hour that a record belongs to, in hours since 1970. A record without a time is of hour 0."""
-    return max(0, timestamp_ms) // HOUR_MS
+    """The hour that a record belongs to, in hours since 1970. A record without a time is of hour 0.
+
+    Times are what a producer says, microseconds by mistake, say: what is off the calendar is of its last hour.
+    """
+    return min(max(0, timestamp_ms) // HOUR_MS, LAST_HOUR)
 
 
 def hour_folder(topic: str, hour: int) -> str:

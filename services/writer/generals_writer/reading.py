@@ -6,7 +6,7 @@ it holds one segment's batches, compressed, at a time. Order `stored` gives them
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
@@ -78,6 +78,69 @@ class Wanted:
 ALL = Wanted()
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What there is to read, as the archive named it at one moment. Plain data: it can be pickled and sent.
+
+    Readers side by side that share one plan read everything once between them, though a writer is at work.
+    runs: objects whose offsets overlap stand together.
+    ends: of each partition the first offset not to read; None: all is read.
+    """
+
+    runs: tuple[tuple[LogPartition, tuple[Held, ...]], ...]
+    wanted: Wanted
+    order: Order
+    ends: Mapping[LogPartition, int] | None
+
+
+def make_plan(
+    store: ObjectStore,
+    topic: str | None = None,
+    *,
+    wanted: Wanted = ALL,
+    order: Order = "log",
+    until: Sequence[Position] | None = None,
+) -> Plan:
+    """List what is sealed without a gap.
+
+    until: only what lies before these positions, which `positions` gave, so that who goes on live from them misses
+    nothing and sees nothing twice, though a writer is at work. None: all there is.
+    """
+    ends = None if until is None else {LogPartition(place.topic, place.partition): place.offset for place in until}
+    runs = [
+        (chain.log, tuple(run))
+        for chain in read_chains(store, topic)
+        if wanted.partitions is None or chain.log.number in wanted.partitions
+        for run in _runs(chain, wanted)
+        if ends is None or run[0].first_offset < ends.get(chain.log, 0)
+    ]
+    if order != "log":
+        runs = [(log, (held,)) for log, run in runs for held in run]
+    return Plan(tuple(runs), wanted, order, ends)
+
+
+def read_plan(
+    store: ObjectStore, plan: Plan, *, seed: int = 0, share: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[LogPartition, Entry]]:
+    """Batches with their offsets and times. share: (i, n) reads the i-th of n parts.
+
+    Raises:
+        CorruptObject: an object is not what was sealed; `generals archive repair` may mend it.
+    """
+    runs = list(plan.runs)
+    if plan.order == "shuffled":
+        Random(seed).shuffle(runs)
+    for log, run in runs[share[0] :: share[1]]:
+        end = inf if plan.ends is None else plan.ends[log]
+        entries: Iterable[Entry] = (
+            e for held in run for e in read_object(store, held) if e.offset < end and plan.wanted.entry(e)
+        )
+        if plan.order == "log":
+            entries = _in_log_order(entries, sum(held.rows for held in run))
+        for entry in entries:
+            yield log, entry
+
+
 def read_entries(
     store: ObjectStore,
     topic: str | None = None,
@@ -85,39 +148,10 @@ def read_entries(
     wanted: Wanted = ALL,
     order: Order = "log",
     seed: int = 0,
-    share: tuple[int, int] = (0, 1),
     until: Sequence[Position] | None = None,
 ) -> Iterator[tuple[LogPartition, Entry]]:
-    """Batches with their offsets and times; only what is sealed without a gap.
-
-    share: (i, n) reads the i-th of n parts, for readers that work side by side; together they read everything once.
-    until: only what lies before these positions, which `positions` gave, so that who goes on live from them misses
-    nothing and sees nothing twice, though a writer is at work. None: all there is.
-
-    Raises:
-        CorruptObject: an object is not what was sealed; `generals archive repair` may mend it.
-    """
-    ends = None if until is None else {LogPartition(place.topic, place.partition): place.offset for place in until}
-    runs = [
-        (chain.log, run)
-        for chain in read_chains(store, topic)
-        if wanted.partitions is None or chain.log.number in wanted.partitions
-        for run in _runs(chain, wanted)
-        if ends is None or run[0].first_offset < ends.get(chain.log, 0)
-    ]
-    if order != "log":
-        runs = [(log, [held]) for log, run in runs for held in run]
-    if order == "shuffled":
-        Random(seed).shuffle(runs)
-    for log, run in runs[share[0] :: share[1]]:
-        end = inf if ends is None else ends[log]
-        entries: Iterable[Entry] = (
-            e for held in run for e in read_object(store, held) if e.offset < end and wanted.entry(e)
-        )
-        if order == "log":
-            entries = _in_log_order(entries, sum(held.rows for held in run))
-        for entry in entries:
-            yield log, entry
+    """Make a plan and read it: see `make_plan` and `read_plan`."""
+    yield from read_plan(store, make_plan(store, topic, wanted=wanted, order=order, until=until), seed=seed)
 
 
 def read(
@@ -132,7 +166,7 @@ def read(
 ) -> Iterator[Batch]:
     """The archive as flat batches, as `ExperienceStream` gives them: full ones, and what is left at the end.
 
-    until: as in `read_entries`.
+    until: as in `make_plan`.
     """
     entries = read_entries(store, topic, wanted=wanted, order=order, seed=seed, until=until)
     return flat_batches((entry.batch for _, entry in entries), batch_size)

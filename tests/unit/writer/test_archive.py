@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numpy.random import default_rng
-from simulated_archive import LOG, MemoryLog, MemoryStore, life, made_up_log, run
+from simulated_archive import LOG, MemoryLog, MemoryStore, life, made_up_log, origin, run
 
 from generals_client.batch import flat
 from generals_client.positions import Position
@@ -20,13 +21,15 @@ from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch
 from generals_writer import archive, compaction
 from generals_writer.archive import Wanted, compact, export, ls, prune, read, read_entries, repair, verify
+from generals_writer.build import build
 from generals_writer.catalog import read_chains
 from generals_writer.claims import Claim
 from generals_writer.errors import ArchiveError, CorruptObject, LogExpired
-from generals_writer.formats import get_format
+from generals_writer.formats import get_format, states
 from generals_writer.generations import Generation, Overtaken, publish_generation
 from generals_writer.index import INDEX, add_to_indices, read_index
 from generals_writer.layout import CLAIMS, HOUR_MS, beginning_key, claim_key, hour_of, seal_key
+from generals_writer.publisher import Publisher
 
 TOPIC = LOG.topic
 ALL = Wanted()
@@ -482,3 +485,43 @@ def test_indices_are_added_to_and_can_be_made_anew(whole: Archive) -> None:
 def test_a_log_that_has_lost_records_says_so() -> None:
     with pytest.raises(LogExpired):
         MemoryLog([], first=5).read(LOG, 0, 3)
+
+
+def npz_archive(seed: int) -> MemoryStore:
+    """Small NPZ objects of a made-up log."""
+    log, _ = made_up_log(default_rng(seed), chunks=12)
+    store = MemoryStore()
+    publisher = Publisher(store, log, origin("w"))
+    cursor = run(publisher.settle())
+    while cursor.offset < log.end:
+        end = min(log.end, cursor.offset + 6)
+        records = log.read(LOG, cursor.offset, end)
+        cursor = run(
+            publisher.publish(build(records, before=cursor, end=end, origin=origin("w"), format_name="npz"))
+        ).cursor
+    return store
+
+
+def test_a_merged_object_that_cannot_be_read_replaces_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = npz_archive(seed)
+    expected = in_order(store)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "offsets_of", lambda lengths: np.zeros(len(lengths) + 1, np.int32))
+        with pytest.raises(CorruptObject):
+            compact(store, TOPIC)
+    assert in_order(store) == expected
+    assert compact(store, TOPIC).merged > 1
+    assert in_order(store) == expected
+    assert verify(store, TOPIC).clean
+
+
+def test_a_time_off_the_calendar_is_of_its_last_hour(seed: int) -> None:
+    log, batches = made_up_log(default_rng(seed), chunks=3)
+    microseconds = [replace(record, timestamp_ms=1_750_000_000_000_000) for record in log.read(LOG, 0, log.end)]
+    store = MemoryStore()
+    run(life(store, MemoryLog(microseconds), default_rng(seed), "w"))
+    assert in_order(store) == records(batches)
+    assert all(
+        "/year=9999/month=12/day=31/hour=23/" in held.key for chain in read_chains(store) for held in chain.held()
+    )

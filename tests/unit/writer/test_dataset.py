@@ -60,8 +60,9 @@ def test_every_experience_comes_once_with_the_values_of_the_stream(
 def test_workers_and_ranks_share_the_archive_without_overlap(archive: tuple[str, list[Batch]]) -> None:
     url, expected = archive
     found: list[Tensors] = []
+    plan = ArchiveDataset(url, LOG.topic).plan
     for rank in (0, 1):
-        dataset = ArchiveDataset(url, LOG.topic, batch_size=16, share=(rank, 2))
+        dataset = ArchiveDataset(url, batch_size=16, plan=plan, share=(rank, 2))
         found += list(DataLoader(dataset, batch_size=None, num_workers=2))
     assert rows_of(found) == rows_of([as_tensors(batch) for batch in expected])
 
@@ -78,3 +79,24 @@ def test_another_epoch_is_another_order_and_the_same_epoch_the_same(archive: tup
 def test_an_empty_archive_gives_nothing(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
     assert list(ArchiveDataset(str(tmp_path))) == []
+
+
+def test_workers_share_what_there_was_though_a_writer_goes_on(seed: int, tmp_path: Path) -> None:
+    rng = default_rng(seed)
+    batches = list(play(rng, games=3, chunks=8, ticks=8, side=(8, 9)))
+    records = [LogRecord(n, 1_750_000_000_000 + n * 600_000, encode_batch(b)) for n, b in enumerate(batches)]
+    url, half = str(tmp_path / "archive"), len(records) // 2
+    run(life(open_store(url), MemoryLog(records[:half]), rng, "w"))
+    dataset = ArchiveDataset(url, LOG.topic, batch_size=16)
+    workers = [ArchiveDataset(url, LOG.topic, batch_size=16, plan=dataset.plan, share=(n, 3)) for n in range(3)]
+    found = list(workers[0])
+    run(life(open_store(url), MemoryLog(records), rng, "w"))
+    found += [batch for worker in workers[1:] for batch in worker]
+    assert rows_of(found) == rows_of([as_tensors(flat(batch)) for batch in batches[:half]])
+    dataset.set_epoch(1)
+    assert rows_of(list(dataset)) == rows_of([as_tensors(flat(batch)) for batch in batches])
+
+
+def test_ranks_that_would_each_list_the_archive_are_refused(archive: tuple[str, list[Batch]]) -> None:
+    with pytest.raises(ValueError, match="one plan"):
+        ArchiveDataset(archive[0], LOG.topic, share=(0, 2))

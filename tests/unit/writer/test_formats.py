@@ -19,8 +19,8 @@ from synthetic_play import Game, play, play_chunk
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch, PolicyRef, Source
 from generals_writer.errors import CorruptObject
-from generals_writer.formats import Format, format_of, get_format
-from generals_writer.formats.columns import COLUMNS
+from generals_writer.formats import Format, format_of, get_format, states
+from generals_writer.formats.columns import COLUMNS, offsets_of
 from generals_writer.formats.entries import Entry, archive_order, blocks_of, log_order
 from generals_writer.formats.tf_example import example, feature, frame, frames, parse_example
 
@@ -246,3 +246,13 @@ def armies_of(row: dict[str, Any], prefix: str) -> Any:
     low, high = row[prefix + "armies"], row[prefix + "armies_high"] or b""
     bytes_of_tile = np.frombuffer(low + high, np.uint8).reshape(-1, len(low)).astype(np.int64)
     return sum(plane << (8 * n) for n, plane in enumerate(bytes_of_tile))
+
+
+def test_offsets_beyond_two_gib_are_eight_bytes_wide(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offsets_of(np.full(600_000, 64 * 64)).tolist()[-1] == 600_000 * 64 * 64
+    assert offsets_of(np.array([3, 0, 4])).dtype == np.int32
+    entries = stored(odd_batches(default_rng(seed)))
+    monkeypatch.setattr(states, "offsets_of", lambda lengths: offsets_of(lengths).astype(np.int64))
+    npz = get_format("npz")
+    found = list(npz.read(npz.write(entries, METADATA)))
+    assert [encode_batch(entry.batch) for entry in found] == [encode_batch(e.batch) for e in archive_order(entries)]

@@ -86,12 +86,19 @@ class Text:
 class Bytes:
     """A column of byte strings: row i is `data[offsets[i]:offsets[i + 1]]`.
 
-    data: u1.  offsets: `[N + 1]` i4.  valid: `[N]`, false for null; None if all are valid.
+    data: u1.  offsets: `[N + 1]` i4, or i8 where `data` has 2 GiB.
+    valid: `[N]`, false for null; None if all are valid.
     """
 
     data: NDArray[np.uint8]
-    offsets: NDArray[np.int32]
+    offsets: NDArray[np.int32] | NDArray[np.int64]
     valid: NDArray[np.bool_] | None = None
+
+
+def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
+    """The offsets of byte strings that follow each other."""
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return offsets if offsets[-1] > np.iinfo(np.int32).max else offsets.astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

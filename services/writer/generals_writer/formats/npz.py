@@ -4,6 +4,7 @@
     game_id, game_id_values        text: `game_id_values[game_id]`
     log_prob, log_prob_valid       numbers that may be missing
     armies, armies_offsets         bytes of all rows; row i is `armies[armies_offsets[i]:armies_offsets[i + 1]]`
+                                   (`armies_offsets` is i8 where `armies` has 2 GiB or more, else i4)
     armies_high_valid              which rows have some, for those that may be missing
     metadata                       JSON as bytes: segment, configurations
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_writer.formats.columns import Block, Bytes, ColumnData
+from generals_writer.formats.columns import Block, Bytes, ColumnData, offsets_of
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 """Of a batch, by their names in ExperienceBatch."""
@@ -134,7 +134,7 @@ class _Rows:
 
     def column(self, lengths: NDArray[np.int64], *, nullable: bool) -> Bytes:
         """lengths: `[N]`, of each row."""
-        return Bytes(self._data[: self._filled], _offsets(lengths), lengths > 0 if nullable else None)
+        return Bytes(self._data[: self._filled], offsets_of(lengths), lengths > 0 if nullable else None)
 
 
 def _fill_low(rows: NDArray[np.uint8], arrays: Arrays, which: slice) -> None:
@@ -179,9 +179,3 @@ def _goes_on(fields: dict[str, Any], arrays: Arrays, next_fields: dict[str, Any]
         and arrays["bits"][-1].tobytes() == next_arrays["bits"][0].tobytes()
         and arrays["scalars"][-1].tobytes() == next_arrays["scalars"][0].tobytes()
     )
-
-
-def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int32]:
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets

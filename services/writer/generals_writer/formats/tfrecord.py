@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from generals_writer.errors import CorruptObject
 from generals_writer.formats import Format, Keys
 from generals_writer.formats.blocks import from_block, to_block
-from generals_writer.formats.columns import COLUMNS, Block, Bytes, Column, ColumnData, Masked, Text
+from generals_writer.formats.columns import COLUMNS, Block, Bytes, Column, ColumnData, Masked, Text, offsets_of
 from generals_writer.formats.configs import Configs
 from generals_writer.formats.entries import Entry, Storable, archive_order, blocks_of
 from generals_writer.formats.tf_example import Value, example, feature, frame, frames, parse_example
@@ -163,8 +163,7 @@ def _text(values: Sequence[Value | None]) -> Text:
 
 def _bytes(values: Sequence[Value | None], *, nullable: bool) -> Bytes:
     strings = [b"" if value is None and nullable else _as_bytes(value) for value in values]
-    offsets = np.zeros(len(strings) + 1, np.int32)
-    np.cumsum([len(string) for string in strings], out=offsets[1:])
+    offsets = offsets_of(np.array([len(string) for string in strings], np.int64))
     valid = np.array([value is not None for value in values], np.bool_) if nullable else None
     return Bytes(np.frombuffer(b"".join(strings), np.uint8), offsets, valid)
 
