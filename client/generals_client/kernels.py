@@ -158,7 +158,7 @@ def _legal_row(
         y, x = divmod(index * 8, width)
         for bit in range(8):
             tile = index * 8 + bit
-            if (value >> bit) & 1 and armies[tile] > 1:
+            if (value >> bit) & 1 and tile < armies.shape[0] and armies[tile] > 1:  # the last byte may have more bits
                 at = tile * 4
                 out[at] = y > 0 and _free(mountain, tile - width)
                 out[at + 1] = y + 1 < height and _free(mountain, tile + width)

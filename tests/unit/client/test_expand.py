@@ -116,6 +116,19 @@ def test_both_paths_find_the_same_legal_actions(seed: int) -> None:
 
 
 @pytest.mark.parametrize("compiled", [True, False])
+def test_bits_behind_the_last_tile_are_no_tiles(compiled: bool, seed: int) -> None:
+    """No collector writes such bits; a damaged or foreign record may, and the arrays end before them."""
+    width, height = 5, 5
+    armies, bits = random_rows(np.random.default_rng(seed), 30, width, height)
+    armies = np.maximum(armies, 2)
+    damaged = bits.copy()
+    damaged[:, :, -1] |= 0xFE
+    shape = {"rows": np.arange(30), "planes": BASE_PLANES, "width": width, "height": height, "compiled": compiled}
+    expected = legal_actions(armies=armies, bits=bits, **shape)  # type: ignore[arg-type] # one dict for both calls
+    assert np.array_equal(legal_actions(armies=armies, bits=damaged, **shape), expected)  # type: ignore[arg-type] # as above
+
+
+@pytest.mark.parametrize("compiled", [True, False])
 def test_records_that_hold_what_is_visible_give_the_same(compiled: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     armies, bits = random_rows(rng, 12, 13, 9)
