@@ -10,6 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from generals_schemas.encodings.declaration import BASE_PLANES, DERIVED_PLANES, Channel, Encoding
+from generals_schemas.named import attribute_named
 
 __all__ = ["BASE_PLANES", "DERIVED_PLANES", "Channel", "Encoding", "encoding_names", "get_encoding"]
 
@@ -26,12 +27,8 @@ def get_encoding(name: str) -> Encoding:
     Raises:
         KeyError: no such encoding; the message lists those there are.
     """
-    module, _, attribute = name.partition(":")
-    if attribute:
-        try:
-            found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise KeyError(f"encoding {name!r}: {error}") from error
+    if ":" in name:
+        found = attribute_named("encoding", name)
     elif name in encoding_names():
         found = import_module(f"{__name__}.{name}").ENCODING
     else:

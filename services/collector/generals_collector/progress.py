@@ -5,7 +5,10 @@ from collections.abc import Callable, Mapping
 
 
 class Progress:
-    """Acknowledged positions against the ends of the log."""
+    """Acknowledged positions against the ends of the log.
+
+    `stalled` may be called from any thread: what it goes through is replaced, never changed.
+    """
 
     def __init__(self, stall_after_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stall_after_s = stall_after_s
@@ -16,9 +19,9 @@ class Progress:
 
     def assigned(self, starts: Mapping[int, int]) -> None:
         """All that is ours from now on, with the offsets at which each goes on."""
+        self._lag = {}
         self._position = dict(starts)
         self._moved = dict.fromkeys(starts, self._clock())
-        self._lag = {}
 
     def reached(self, partition: int, position: int) -> None:
         """All records before `position` are acknowledged."""
@@ -28,18 +31,25 @@ class Progress:
 
     def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
         """Records left in each partition, given the ends of the log. A caught-up partition counts as moving."""
-        for partition, end in ends.items():
-            if partition in self._position:
-                self._lag[partition] = end - self._position[partition]
-                if self._lag[partition] <= 0:
-                    self._moved[partition] = self._clock()
-        return dict(self._lag)
+        known = {
+            partition: end - self._position[partition] for partition, end in ends.items() if partition in self._position
+        }
+        for partition, lag in known.items():
+            if lag <= 0:
+                self._moved[partition] = self._clock()
+        self._lag = {**self._lag, **known}
+        return self._lag
+
+    def away(self) -> None:
+        """The broker does not say where the log ends: as long as that lasts, nobody can get anywhere."""
+        self._moved = dict.fromkeys(self._position, self._clock())
 
     def stalled(self) -> str | None:
         """Which partition has records left and has not moved for too long."""
         now = self._clock()
+        moved = self._moved
         for partition, lag in self._lag.items():
-            still = now - self._moved[partition]
+            still = now - moved.get(partition, now)
             if lag > 0 and still > self._stall_after_s:
                 return f"partition {partition} has {lag} records left and has not moved for {still:.0f} s"
         return None

@@ -85,7 +85,14 @@ class Reloader:
         for name in type(new).model_fields:
             if name == "service_id" or name in CollectorSettings.RELOADABLE:
                 continue
-            if getattr(new, name) != getattr(self._settings, name):
+            if _fixed(new, name) != _fixed(self._settings, name):
                 problems.append(f"{name}: cannot change while the collector runs; restart it")
         if problems:
             raise SettingsError(problems)
+
+
+def _fixed(settings: CollectorSettings, name: str) -> object:
+    """A field as far as it is decided at the start."""
+    if name == "observability":
+        return settings.observability.model_dump(exclude=set(CollectorSettings.RELOADABLE_OBSERVABILITY))
+    return getattr(settings, name)

@@ -214,7 +214,10 @@ class CollectorService:
         if now < self._next_lag or not self._partitions:
             return
         self._next_lag = now + _LAG_EVERY_S
-        lags = self._progress.lags(self._ends())
+        ends = self._ends()
+        if not ends:
+            self._progress.away()
+        lags = self._progress.lags(ends)
         topic, group = self._topics.transitions.name, self._settings.group
         for partition, lag in lags.items():
             metrics.default().runtime.consumer_lag.labels(topic, str(partition), group).set(lag)

@@ -36,12 +36,13 @@ class Flow(SettingsGroup):
 
 
 class CollectorSettings(ServiceSettings):
-    """Everything the collector can be told. What `RELOADABLE` names may change while it runs."""
+    """Everything the collector can be told. What `RELOADABLE`… names may change while it runs."""
 
     section: ClassVar[str] = "collector"
     RELOADABLE: ClassVar[frozenset[str]] = frozenset(
-        {"encoding", "encoding_params", "reward", "reward_params", "limits", "observability"}
+        {"encoding", "encoding_params", "reward", "reward_params", "limits"}
     )
+    RELOADABLE_OBSERVABILITY: ClassVar[frozenset[str]] = frozenset({"log_level", "follow_game"})
 
     group: str = Field(default="generals-collector", min_length=1, description="consumer group, which shares the work")
     encoding: str = Field(default="nine_planes", description="name of an encoding, or module:attribute")

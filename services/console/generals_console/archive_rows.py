@@ -20,7 +20,10 @@ from generals_writer.formats import Format, format_of
 from generals_writer.generations import Generation, Held
 from generals_writer.verify import wrong_joints
 
-SCHEMA = pa.schema({"game_id": pa.string(), "player": pa.int64(), "tick": pa.int64()})
+NAMES = pa.dictionary(pa.int32(), pa.string())
+"""Each name once: a column of texts holds no more than 2 GiB, which is some minutes of play at full speed."""
+
+SCHEMA = pa.schema({"game_id": NAMES, "player": pa.int64(), "tick": pa.int64()})
 
 
 def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
@@ -35,12 +38,12 @@ def archived_rows(archive: str | Path, topic: str) -> ArchivedRows:
     for entry in store.list(f"topic={topic}/"):
         if (form := format_of(entry.key)) is not None:
             tables.append(_table(store, entry.key, form))
-    table = pa.concat_tables(tables)
-    ids = table["game_id"].combine_chunks().dictionary_encode()
+    table = pa.concat_tables(tables).unify_dictionaries()
+    ids = [chunk for chunk in table["game_id"].chunks if len(chunk)]
     counts = [segment.claim.counts for chain in chains for segment in chain.segments]
     return ArchivedRows(
-        game_ids=ids.dictionary.to_pylist(),
-        games=np.asarray(ids.indices, np.int64),
+        game_ids=ids[0].dictionary.to_pylist() if ids else [],
+        games=np.concatenate([np.zeros(0, np.int64), *(chunk.indices.to_numpy() for chunk in ids)]),
         players=table["player"].to_numpy(),
         ticks=table["tick"].to_numpy(),
         starts={chain.log.number: chain.beginning.first if chain.beginning else 0 for chain in chains},
@@ -55,11 +58,11 @@ def _table(store: ObjectStore, key: str, form: Format) -> pa.Table:
     try:
         data = store.get(key)
         if form.name == "parquet":
-            return pq.read_table(io.BytesIO(data), columns=SCHEMA.names).cast(SCHEMA)
+            return pq.read_table(io.BytesIO(data), columns=SCHEMA.names, read_dictionary=["game_id"]).cast(SCHEMA)
         keys = form.keys(data)
     except (NotFound, CorruptObject, pa.ArrowException) as error:
         raise OperatorError(f"{key} cannot be read: {error}; `generals archive verify` says more") from error
-    ids = pa.array(keys.game_id.values, pa.string()).take(pa.array(keys.game_id.codes))
+    ids = pa.DictionaryArray.from_arrays(pa.array(keys.game_id.codes), pa.array(keys.game_id.values, pa.string()))
     return pa.table([ids, keys.player.astype(np.int64), keys.tick.astype(np.int64)], schema=SCHEMA)
 
 

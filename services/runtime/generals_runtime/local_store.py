@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from generals_runtime.object_errors import AlreadyExists, NotFound, StoreFull, StoreRefused, StoreUnavailable
-from generals_runtime.objects import ObjectInfo, check_key
+from generals_runtime.objects import ObjectInfo, check_key, is_key
 
 _TEMPORARY = ".tmp"
 _STALE_S = 3600.0
@@ -92,7 +92,7 @@ class LocalStore:
             if key.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
                     yield from self._walk(folder / entry.name, key, prefix)
-            elif key.startswith(prefix):
+            elif key.startswith(prefix) and is_key(key):  # somebody's own files may lie there too
                 with contextlib.suppress(NotFound):  # deleted while we list
                     yield self.head(key)
 

@@ -69,9 +69,15 @@ class ObjectStore(Protocol):
         """Remove an object; one that is not there is no error."""
 
 
-def check_key(key: str) -> str:
+def is_key(key: str) -> bool:
     """Keys are relative paths that mean the same in a folder and in S3."""
-    if not _KEY.fullmatch(key) or any(part in (".", "..", ".tmp") for part in key.split("/")) or len(key) > 1000:
+    odd = any(part in (".", "..", ".tmp") for part in key.split("/"))
+    return bool(_KEY.fullmatch(key)) and not odd and len(key) <= 1000
+
+
+def check_key(key: str) -> str:
+    """The key. Raises StoreRefused if it is none."""
+    if not is_key(key):
         raise StoreRefused(f"{key!r} is no key: it must be a relative path of plain characters without . and ..")
     return key
 

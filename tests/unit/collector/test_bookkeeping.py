@@ -118,6 +118,20 @@ def test_idle_time_at_the_end_of_the_log_does_not_count() -> None:
     assert progress.stalled() is None
 
 
+def test_time_without_a_broker_does_not_count() -> None:
+    clock = Clock()
+    progress = Progress(30, clock=clock)
+    progress.assigned({0: 10})
+    progress.lags({0: 15})
+    for clock.now in range(0, 300, 10):
+        progress.away()
+        assert progress.lags({}) == {0: 5}
+        assert progress.stalled() is None
+    clock.now += 31
+    assert progress.lags({0: 15}) == {0: 5}
+    assert progress.stalled() is not None
+
+
 def test_a_partition_that_was_taken_away_is_forgotten() -> None:
     clock = Clock()
     progress = Progress(30, clock=clock)

@@ -51,6 +51,11 @@ def test_new_weights_are_applied_and_have_another_version(situation: Situation) 
     assert situation.reloader.settings is new
 
 
+def test_how_much_is_logged_may_change(situation: Situation) -> None:
+    situation.write("observability: {log_level: warning, follow_game: g1}\n")
+    assert situation.reloader.settings.observability.log_level == "warning"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -62,10 +67,18 @@ def test_new_weights_are_applied_and_have_another_version(situation: Situation) 
         "collector: {groop: x}\n",
         "collector: {group: another}\n",
         "kafka: {bootstrap_servers: 'elsewhere:9092'}\n",
+        "observability: {stall_after_s: 7}\n",
+        "observability: {log_level: debug, log_format: text}\n",
+        "collector: {reward: 'broken_module:REWARD'}\n",
+        "collector: {encoding: 'broken_module:ENCODING'}\n",
         "collector: [\n",
     ],
 )
-def test_a_wrong_configuration_is_refused_and_the_old_one_stays(situation: Situation, wrong: str) -> None:
+def test_a_wrong_configuration_is_refused_and_the_old_one_stays(
+    situation: Situation, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text("raise RuntimeError('not today')\n")
+    monkeypatch.syspath_prepend(tmp_path)
     before = situation.reloader.settings
     situation.write(wrong)
     assert situation.applied == []

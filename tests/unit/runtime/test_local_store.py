@@ -85,3 +85,12 @@ def test_the_same_folder_is_opened_by_path_and_by_url(tmp_path: Path) -> None:
 def test_a_wrong_url_is_refused_with_the_right_form(url: str, complaint: str) -> None:
     with pytest.raises(StoreRefused, match=complaint):
         open_store(url)
+
+
+def test_files_of_somebody_else_are_passed_over(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put("folder/object.bin", b"ours")
+    (tmp_path / "my notes.txt").write_text("theirs")
+    (tmp_path / "über").mkdir()
+    (tmp_path / "über" / "object.bin").write_text("theirs")
+    assert [info.key for info in store.list()] == ["folder/object.bin"]

@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from generals_collector.rewards.composition import compose
 from generals_collector.rewards.declaration import Reward
 from generals_collector.rewards.facts import Facts, gather_facts
+from generals_schemas.named import attribute_named
 
 __all__ = ["Facts", "Reward", "gather_facts", "get_reward", "reward_names"]
 
@@ -37,12 +38,8 @@ def get_reward(name: str) -> Reward:
 
 
 def _single(name: str) -> Reward:
-    module, _, attribute = name.partition(":")
-    if attribute:
-        try:
-            found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise KeyError(f"reward {name!r}: {error}") from error
+    if ":" in name:
+        found = attribute_named("reward", name)
     elif name in reward_names():
         found = import_module(f"{__name__}.{name}").REWARD
     else:
