@@ -7,7 +7,7 @@ from typing import Any
 from generals_runtime.objects import AlreadyExists, ObjectStore
 from generals_writer.errors import ArchiveError
 from generals_writer.formats import get_format
-from generals_writer.formats.entries import Entry
+from generals_writer.formats.entries import PackedEntry, packed
 from generals_writer.reading import ALL, Wanted, read_entries
 
 ROWS = 1_000_000
@@ -59,11 +59,12 @@ def export(
     return report
 
 
-def _runs(store: ObjectStore, topic: str | None, wanted: Wanted, rows: int) -> Iterator[list[Entry]]:
-    run: list[Entry] = []
+def _runs(store: ObjectStore, topic: str | None, wanted: Wanted, rows: int) -> Iterator[list[PackedEntry]]:
+    """Held compressed: a million rows of large boards would be gigabytes."""
+    run: list[PackedEntry] = []
     count = 0
     for _, entry in read_entries(store, topic, wanted=wanted, order="stored"):
-        run.append(entry)
+        run.append(packed(entry))
         count += entry.steps
         if count >= rows:
             yield run
