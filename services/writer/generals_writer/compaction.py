@@ -7,7 +7,7 @@ neither can change what the other publishes.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from secrets import token_hex
@@ -92,8 +92,10 @@ def _compact_chain(
         for key in generation.merged.keys() - before.merged.keys():
             store.delete(key)
         raise
-    _empty(store, generation, report)
-    _delete_unnamed(store, generation)
+    if generation.number > 0:
+        sizes = {info.key: info.size for info in store.list(f"topic={chain.log.topic}/")}
+        _empty(store, generation, sizes, report)
+        _delete_unnamed(store, generation, sizes)
 
 
 def _replace(generation: Generation, small: list[Held], held: Held) -> None:
@@ -149,22 +151,21 @@ def _merge(store: ObjectStore, chain: Chain, form: Format, small: list[Held], ge
     return held
 
 
-def _empty(store: ObjectStore, generation: Generation, report: CompactReport) -> None:
+def _empty(store: ObjectStore, generation: Generation, sizes: Mapping[str, int], report: CompactReport) -> None:
+    """Replace what was merged. sizes: of all objects, listed at once: names ever merged are many."""
     for key, by in generation.replaced.items():
         if by in generation.pruned:
             continue
         empty = tombstone(require_format(key), by)
-        if store.head(key).size != len(empty):
+        if sizes.get(key) != len(empty):
             store.put(key, empty, if_absent=False)
             report.emptied += 1
 
 
-def _delete_unnamed(store: ObjectStore, generation: Generation) -> None:
+def _delete_unnamed(store: ObjectStore, generation: Generation, keys: Iterable[str]) -> None:
     """What crashed runs merged for this generation or an earlier one; a later one can no longer come to name it."""
-    if generation.number == 0:
-        return
     named = generation.merged.keys() | generation.replaced.keys()
-    for info in list(store.list(f"topic={generation.log.topic}/")):
-        made_for = parse_merged_key(generation.log, info.key)
-        if made_for is not None and made_for <= generation.number and info.key not in named:
-            store.delete(info.key)
+    for key in keys:
+        made_for = parse_merged_key(generation.log, key)
+        if made_for is not None and made_for <= generation.number and key not in named:
+            store.delete(key)
