@@ -1,7 +1,7 @@
 """Asking the policies that live outside the kernel: each once a tick, for all games it plays in.
 
 A policy that raises, or answers something else than one whole number a view, fails the games it was asked for; the
-worker and the other games go on.
+worker and the other games go on. Where it has no answer (`NoAnswer`) its players pass.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from generals_engine.chunks import Seat
 from generals_engine.kernel.state import ALIVE, State
 from generals_engine.observe import observe
 from generals_engine.policies import BatchPolicy
+from generals_engine.policies.protocol import NoAnswer
 
 
 @dataclass(slots=True)
@@ -35,6 +36,8 @@ def ask(state: State, seats: Sequence[Seat | None], actions: NDArray[np.int32]) 
         try:
             answer = question.policy.act(observe(state, places, players, games))
             actions[places, players] = _checked(answer, len(places), question.area)
+        except NoAnswer:
+            actions[places, players] = 8 * question.area
         except Exception as error:  # whatever a user's policy raises is its games' failure, not the worker's
             actions[places, players] = 8 * question.area
             for place in question.places:

@@ -19,21 +19,38 @@ from generals_schemas.records import PolicyRef
 Answer = NDArray[np.int32] | Exception
 
 
-class PunctualPolicy:
-    """A policy that answers within a time, by passing if need be. What the policy raises is raised here."""
+class PatientPolicy:
+    """A policy that may take as long as it likes. Where it has no answer its players pass, and that is counted."""
 
-    def __init__(self, policy: BatchPolicy, within_s: float, observed: EngineMetrics) -> None:
+    def __init__(self, policy: BatchPolicy, observed: EngineMetrics) -> None:
         self._policy = policy
-        self._within_s = within_s
         self._timeouts = observed.policy_timeouts
-        self._questions: SimpleQueue[Observations] = SimpleQueue()
-        self._answers: SimpleQueue[Answer] = SimpleQueue()
-        self._late = False
-        threading.Thread(target=self._think, name=f"policy-{policy.ref.name}", daemon=True).start()
 
     @property
     def ref(self) -> PolicyRef:
         return self._policy.ref
+
+    def act(self, observations: Observations) -> NDArray[np.int32]:
+        try:
+            return self._policy.act(observations)
+        except NoAnswer:
+            return self._pass(observations)
+
+    def _pass(self, observations: Observations) -> NDArray[np.int32]:
+        self._timeouts.labels(policy_label(self.ref.name)).inc(len(observations))
+        return np.full(len(observations), 8 * observations.width * observations.height, np.int32)
+
+
+class PunctualPolicy(PatientPolicy):
+    """A policy that answers within a time, by passing if need be. What the policy raises is raised here."""
+
+    def __init__(self, policy: BatchPolicy, within_s: float, observed: EngineMetrics) -> None:
+        super().__init__(policy, observed)
+        self._within_s = within_s
+        self._questions: SimpleQueue[Observations] = SimpleQueue()
+        self._answers: SimpleQueue[Answer] = SimpleQueue()
+        self._late = False
+        threading.Thread(target=self._think, name=f"policy-{policy.ref.name}", daemon=True).start()
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
         if self._late and not self._done_at_last():
@@ -57,10 +74,6 @@ class PunctualPolicy:
             self._answers.get_nowait()
         return not self._late
 
-    def _pass(self, observations: Observations) -> NDArray[np.int32]:
-        self._timeouts.labels(policy_label(self.ref.name)).inc(len(observations))
-        return np.full(len(observations), 8 * observations.width * observations.height, np.int32)
-
     def _think(self) -> None:
         while True:
             question = self._questions.get()
@@ -73,5 +86,5 @@ class PunctualPolicy:
 def punctual(play: PlaySettings, within_s: float | None, observed: EngineMetrics) -> PlaySettings:
     """The same play, its batch policies held to a deadline; None: they may take as long as they like."""
     if within_s is None:
-        return play
+        return wrap_batch_policies(play, lambda policy: PatientPolicy(policy, observed))
     return wrap_batch_policies(play, lambda policy: PunctualPolicy(policy, within_s, observed))

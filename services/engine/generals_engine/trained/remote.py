@@ -1,9 +1,11 @@
 """A policy behind HTTP: what `generals serve` answers, or anything else that speaks as `trained.serving` describes.
 
-Named by its URL; the encoding it wants stands after a `#` where it is not the nine planes. A server that is away, slow
-or failing gives no answer, so its players pass; one that refuses the question (4xx) fails the games, and says why.
+Named by its URL; the encoding it wants stands after a `#` where it is not the nine planes. A server that is away, slow,
+failing or not understood gives no answer, so its players pass; one that refuses the question (4xx) fails the games, and
+says why.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -24,6 +26,9 @@ OBSERVATIONS_A_REQUEST = 256
 TIMEOUT_S = 10.0
 """After which a connection that says nothing is given up. The players passed long before."""
 _OPENER = urllib.request.build_opener()
+_INT = range(2**31)
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading an answer can raise: the line is cut, it is not HTTP, not JSON, or not what was asked for."""
 
 
 class RemotePolicy:
@@ -38,7 +43,7 @@ class RemotePolicy:
         """`[N]` flat actions.
 
         Raises:
-            NoAnswer: the server cannot be reached, or fails.
+            NoAnswer: the server cannot be reached, fails, or says something else than an answer.
             PolicyError: it refuses what it is asked.
         """
         asked = _as_json(self._viewer.view(observations), observations, self._viewer.encoding)
@@ -53,17 +58,26 @@ class RemotePolicy:
         )
         try:
             with _OPENER.open(request, timeout=TIMEOUT_S) as response:
-                said = json.load(response)
+                self.ref, actions = _understood(json.load(response), len(asked))
         except urllib.error.HTTPError as error:
             with error:
                 if error.code < 500:
-                    raise PolicyError(f"{self._url} answers {error.code}: {error.read(300).decode()}") from error
+                    reason = error.read(300).decode(errors="replace")
+                    raise PolicyError(f"{self._url} answers {error.code}: {reason}") from error
             raise NoAnswer(f"{self._url} answers {error.code}") from error
-        except OSError as error:
-            raise NoAnswer(f"{self._url}: {error}") from error
-        name, _, version = said["policy"].rpartition("@")
-        self.ref = PolicyRef(name, int(version))
-        return [one["action"] for one in said["actions"]]
+        except _NO_ANSWER as error:
+            raise NoAnswer(f"{self._url}: {error or type(error).__name__}") from error
+        return actions
+
+
+def _understood(said: Any, count: int) -> tuple[PolicyRef, list[int]]:
+    """Who has answered, and `count` actions. Raises one of _NO_ANSWER if it is something else."""
+    name, _, version = said["policy"].rpartition("@")
+    ref = PolicyRef(name, int(version))
+    actions = [one["action"] for one in said["actions"]]
+    if len(actions) != count or not all(type(number) is int and number in _INT for number in (*actions, ref.version)):
+        raise ValueError(f"the answer is not a policy with a version and {count} actions")
+    return ref, actions
 
 
 def _as_json(views: Views, observations: Observations, encoding: Encoding) -> list[dict[str, Any]]:
