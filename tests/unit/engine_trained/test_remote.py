@@ -48,10 +48,11 @@ def server(network: TrainedNetwork) -> Iterator[PolicyServer]:
     made.close()
 
 
-def played_by(policy: Policy, ticks: int = 64) -> list[Played]:
+def played_by(policy: Policy, ticks: int = 64, teams: tuple[int, ...] = (0, 1)) -> list[Played]:
     settings = PlaySettings(
-        run="remote", policies=(policy, find_policy("expander")), chunk_ticks=ticks, games=4, width=9, height=9, seed=3
-    )
+        run="remote", policies=(policy, find_policy("expander")), players=len(teams), teams=teams, chunk_ticks=ticks,
+        games=4, width=9, height=9, seed=3,
+    )  # fmt: skip
     pool = GamePool(settings, lambda: 0)
     return [played for _ in range(ticks) for played in pool.advance()]
 
@@ -102,9 +103,10 @@ def answering(said: bytes) -> Iterator[Policy]:
     thread.join(10)
 
 
-def test_it_plays_over_http_as_in_the_process(server: PolicyServer, artefact: bytes) -> None:
+@pytest.mark.parametrize("teams", [(0, 1), (0, 1, 0, 1)], ids=["a duel", "in teams"])
+def test_it_plays_over_http_as_in_the_process(server: PolicyServer, artefact: bytes, teams: tuple[int, ...]) -> None:
     remote = find_policy(f"http://127.0.0.1:{server.port}/act")
-    there, here = played_by(remote), played_by(trained(artefact, REF))
+    there, here = played_by(remote, teams=teams), played_by(trained(artefact, REF), teams=teams)
     assert len(there) == len(here) == 4
     for one, other in zip(there, here, strict=True):
         assert one.chunk is not None

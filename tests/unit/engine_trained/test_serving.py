@@ -100,6 +100,12 @@ def test_the_best_legal_move_is_answered_with_its_value(server: PolicyServer) ->
     assert found["value"] == pytest.approx(0.9, abs=1e-5)
 
 
+def test_tiles_of_team_mates_are_not_moved_where_it_is_said_which_are_the_players_own(server: PolicyServer) -> None:
+    _, answer = post(server, {**OBSERVATION, "planes": {"own": [3, 4, 8], "mine": [3, 8], "mountain": [7]}})
+    (found,) = answer["actions"]
+    assert (found["x"], found["y"]) == (0, 1), "the 900 is a team-mate's"
+
+
 def test_many_are_answered_at_once(server: PolicyServer) -> None:
     nothing = {"width": 2, "height": 2, "armies": [0, 0, 0, 0]}
     _, answer = post(server, [OBSERVATION, nothing])

@@ -84,7 +84,7 @@ def _as_json(views: Views, observations: Observations, encoding: Encoding) -> li
     """Each observation on its own: armies as numbers, planes as the tiles on which they are 1."""
     area = observations.width * observations.height
     bits = np.unpackbits(views.bits, axis=2, count=area, bitorder="little")
-    shown = [(name, bits[:, views.planes.index(name)]) for name in encoding.planes]
+    shown = [(name, bits[:, at]) for at, name in enumerate(views.planes)]
     size = {"width": observations.width, "height": observations.height}
     return [
         size | {

@@ -5,7 +5,9 @@ POST /act with one observation or a list of them, in the packed terms of the pol
     {"width": 8, "height": 8, "armies": [...64...], "planes": {"own": [tiles], "enemy": [tiles], ...},
      "scalars": {"tick": 0.1}}
 
-`planes` names the tiles on which a plane is 1; planes and scalars that are not given are empty and 0. The answer is
+`planes` names the tiles on which a plane is 1; planes and scalars that are not given are empty and 0. Where a player
+has team-mates, whose tiles are in `own`, too, the plane `mine` names those it may move; without it they are all its
+own. The answer is
 {"policy": "dqn@12", "actions": [{"action": 13, "x": 3, "y": 0, "direction": 1, "split": false, "value": 0.4}]}; a pass
 has no x, y, direction and split. /live, /ready and /metrics are as with every service.
 """
@@ -25,7 +27,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 
 from generals_engine.trained.network import TrainedNetwork
 from generals_engine.trained.playing import best
-from generals_engine.trained.views import Views
+from generals_engine.trained.views import MINE, Views
 from generals_engine.trained.watching import PolicyWatcher
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.actions import MAX_SIDE, decode
@@ -123,9 +125,10 @@ def act(network: TrainedNetwork, observation: Any) -> dict[str, Any]:
 
 def _views(network: TrainedNetwork, observation: Mapping[str, Any], width: int, height: int) -> Views:
     tiles = width * height
-    names = network.encoding.planes
+    given = _mapping(observation, "planes")
+    names = (*network.encoding.planes, MINE) if MINE in given else network.encoding.planes
     planes = np.zeros((1, len(names), tiles), np.bool_)
-    for name, listed in _mapping(observation, "planes").items():
+    for name, listed in given.items():
         if name not in names:
             raise BadObservation(f"plane {name!r} is unknown; {network.encoding.name} has {', '.join(names)}")
         planes[0, names.index(name), _numbers(listed, f"planes.{name}", tiles)] = True
