@@ -5,16 +5,19 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from structlog.testing import capture_logs
 
 from generals_engine.trained.network import TrainedNetwork, load_network
 from generals_engine.trained.serving import PolicyServer
 from generals_runtime.published_policies import PolicyError
+from generals_schemas.encodings import get_encoding
 from generals_schemas.records import PolicyRef
 
 
@@ -124,12 +127,53 @@ def test_many_are_answered_at_once(server: PolicyServer) -> None:
         ({**OBSERVATION, "scalars": {"tick": 1}}, "scalar 'tick'"),
         ([], "0 observations"),
         (["x"], "an observation is a JSON object"),
+        pytest.param(b'{"width": ' + b"9" * 5000 + b"}", "the body is not JSON", id="5,000 digits"),
+        pytest.param(b"[" * 200_000, "nested too deep", id="200,000 brackets"),
+        (b'{"width": "\xff"}', "the body is not JSON"),
     ],
 )
 def test_what_is_wrong_is_said(server: PolicyServer, wrong: Any, message: str) -> None:
     status, answer = post(server, wrong)
     assert status == 400
     assert message in answer["error"]
+    assert b'generals_served_requests_total{status="400"} 1.0' in server.get("/metrics").body
+
+
+@pytest.mark.parametrize("tick", ["NaN", "-Infinity", "1e999", "1e39", "9" * 400, '"1"', "null"])
+def test_a_scalar_that_is_no_finite_number_is_refused(tick: str) -> None:
+    encoding = get_encoding("memory")
+    network = load_network(model(len(encoding.channels), encoding="memory"), PolicyRef("test", 7))
+    server = PolicyServer(lambda: network, host="127.0.0.1", port=0)
+    observation = json.dumps({**OBSERVATION, "scalars": {"tick": "here"}})
+    status, answer = post(server, observation.replace('"here"', tick).encode())
+    assert (status, answer["error"]) == (400, "scalars.tick must be a finite number that fits a float32")
+    assert post(server, observation.replace('"here"', "0.5").encode())[0] == 200
+    server.close()
+
+
+class Broken:
+    """A session that answers with these values; None: not at all."""
+
+    def __init__(self, value: float | None) -> None:
+        self._value = value
+
+    def run(self, names: Any, inputs: Any) -> Any:
+        if self._value is None:
+            raise RuntimeError("out of memory")
+        return [np.full((1, 73), self._value, np.float32)]
+
+
+@pytest.mark.parametrize("value", [None, np.nan, np.inf])
+def test_what_nobody_foresaw_is_answered_logged_and_counted(network: TrainedNetwork, value: float | None) -> None:
+    broken = replace(network, session=Broken(value))
+    server = PolicyServer(lambda: broken, host="127.0.0.1", port=0)
+    with capture_logs() as logs:
+        status, answer = post(server, OBSERVATION)
+    assert status == 500
+    assert "log says why" in answer["error"]
+    assert [(entry["event"], entry["exc_info"]) for entry in logs] == [("a request could not be answered", True)]
+    assert b'generals_served_requests_total{status="500"} 1.0' in server.get("/metrics").body
+    server.close()
 
 
 @pytest.mark.parametrize(("said", "status"), [("-1", 400), ("much", 400), (str(10**9), 413), ("9" * 5000, 413)])

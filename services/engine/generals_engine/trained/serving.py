@@ -36,6 +36,7 @@ _log = structlog.get_logger("generals_engine.serving")
 MOST_BYTES = 4 * 1024 * 1024
 MOST_OBSERVATIONS = 256
 WAIT_S = 30.0
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class BadObservation(ValueError):
@@ -85,7 +86,11 @@ class PolicyServer:
 
     def post(self, path: str, body: bytes) -> Answer:
         begun = time.perf_counter()
-        answer = self._act(body) if path == "/act" else _error(404, "POST goes to /act")
+        try:
+            answer = self._act(body) if path == "/act" else _error(404, "POST goes to /act")
+        except Exception:  # whoever asks gets an answer, and the next one, too
+            _log.exception("a request could not be answered")
+            answer = _error(500, "the request could not be answered; the server's log says why")
         self._answers.labels(str(answer.status)).inc()
         self._seconds.observe(time.perf_counter() - begun)
         return answer
@@ -95,15 +100,24 @@ class PolicyServer:
         if network is None:
             return _error(503, "no policy has been published yet")
         try:
-            asked = json.loads(body)
+            asked = _read(body)
             observations = asked if isinstance(asked, list) else [asked]
             if not 0 < len(observations) <= MOST_OBSERVATIONS:
                 raise BadObservation(f"{len(observations)} observations: 1 … {MOST_OBSERVATIONS} are answered at once")
             actions = [act(network, observation) for observation in observations]
-        except (BadObservation, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except BadObservation as error:
             return _error(400, str(error))
         policy = f"{network.ref.name}@{network.ref.version}"
-        return Answer(200, json.dumps({"policy": policy, "actions": actions}).encode())
+        return Answer(200, json.dumps({"policy": policy, "actions": actions}, allow_nan=False).encode())
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise BadObservation("lists or objects are nested too deep") from error
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise BadObservation(f"the body is not JSON: {error}") from error
 
 
 def act(network: TrainedNetwork, observation: Any) -> dict[str, Any]:
@@ -134,8 +148,10 @@ def _views(network: TrainedNetwork, observation: Mapping[str, Any], width: int, 
         planes[0, names.index(name), _numbers(listed, f"planes.{name}", tiles)] = True
     scalars = np.zeros((1, len(network.encoding.scalars)), np.float32)
     for name, value in _mapping(observation, "scalars").items():
-        if name not in network.encoding.scalars or not isinstance(value, int | float):
-            raise BadObservation(f"scalar {name!r} is no number, or not one of {network.encoding.scalars}")
+        if name not in network.encoding.scalars:
+            raise BadObservation(f"scalar {name!r} is unknown; {network.encoding.name} has {network.encoding.scalars}")
+        if not isinstance(value, int | float) or not abs(value) <= LARGEST:  # also of NaN that is not so
+            raise BadObservation(f"scalars.{name} must be a finite number that fits a float32")
         scalars[0, network.encoding.scalars.index(name)] = value
     armies = _numbers(observation.get("armies"), "armies", 2**32)
     if len(armies) != tiles:
