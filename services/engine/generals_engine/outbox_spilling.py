@@ -13,6 +13,7 @@ Four rules make it exactly once, whenever the process dies:
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -97,7 +98,10 @@ class SpillingOutbox:
         if self._log.unsettled:
             _log.warning("records wait on disk: an engine with this folder will send them",
                          records=self._log.unsettled, folder=str(self._log.folder))  # fmt: skip
-        self._log.close()
+        try:
+            self._log.close()
+        except SpillFull as full:
+            _log.warning("what was written last may not outlive a power cut", reason=str(full))
         return lost
 
     @property
@@ -150,7 +154,8 @@ class SpillingOutbox:
         if self._away:
             self._try_to_keep()
         self._log.collect()
-        self._log.sync()
+        with suppress(SpillFull):  # and is tried again the next time
+            self._log.sync()
         self._metrics.spill_bytes.set(self._log.bytes)
         if self._said and not self._log.unsettled:
             self._said = False

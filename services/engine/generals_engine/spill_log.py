@@ -4,6 +4,9 @@ What survives what: an appended record is with the operating system before `appe
 costs none. fsync comes every second, with every new file and at the end, so a power cut can cost the last second; what
 is lost then is a tail, no game goes on after it. Room is taken back file by file, after `progress.json` has been
 replaced: it says up to which record each partition is settled, and where in the log the next can lie at the earliest.
+
+Unusual: on a full disk no file can be removed before one has been written. So the next `progress.json` has its room
+from the start, as `progress.spare`. If even that is not enough, files stay until there is room.
 """
 
 import errno
@@ -13,6 +16,7 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -27,15 +31,18 @@ from generals_engine.spill_segments import (
     SpillDamaged,
     create,
     records,
+    replace_file,
+    reserve,
     scan,
     write_all,
-    write_whole,
 )
 from generals_runtime.errors import OperatorError
 
 _log = structlog.get_logger("generals_engine.spill")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 SYNC_EVERY_S = 1.0
+SPARE, SPARE_BYTES = "progress.spare", 64 << 10
+"""Bytes for about a thousand partitions."""
 
 
 class SpillInUse(OperatorError):
@@ -67,6 +74,7 @@ class SpillLog:
         self.ends = dict(ends)
         self._lock = _lock(folder)
         self.settled, self._known, self._next, self._gone = _read_progress(folder / "progress.json")
+        reserve(folder / SPARE, SPARE_BYTES)
         self._cut: set[int] = set()
         self._segments, self.damaged_at = self._open()
         self._end = self._segments[-1].end if self._segments else self._gone
@@ -167,25 +175,32 @@ class SpillLog:
         return {named for segment in self._segments for named in segment.header.ids.items()}
 
     def collect(self) -> None:
-        """Forget files whose records are all settled."""
+        """Forget files whose records are all settled; on a disk too full to note that, another time."""
         if self.recovering or not self._segments or self._segments[0].unsettled:
             return
         handed_on = self._handed_on
         gone = list(takewhile(lambda segment: not segment.unsettled and segment.end <= handed_on, self._segments))
-        if gone:
+        if gone and self._note(gone[-1].end):
             self._forget(gone)
 
     def sync(self, *, now: bool = False) -> None:
-        """fsync, once a second."""
+        """fsync, once a second. Raises SpillFull; then nothing is known to be lost, and it can be tried again."""
         if self._active is not None and (now or self._clock() - self._synced_at >= SYNC_EVERY_S):
-            os.fsync(self._active)
+            try:
+                os.fsync(self._active)
+            except OSError as error:
+                raise _full_or_raise(error) from error
             self._synced_at = self._clock()
 
     def close(self) -> None:
+        """Raises SpillFull if the last second's records may not outlive a power cut; closed it is all the same."""
         self.collect()
-        self._end_segment()
-        self._stop_reading()
-        os.close(self._lock)
+        try:
+            self.sync(now=True)
+        finally:
+            self._close_segment()
+            self._stop_reading()
+            os.close(self._lock)
 
     @property
     def _handed_on(self) -> int:
@@ -232,8 +247,11 @@ class SpillLog:
         return self._active, self._segments[-1]
 
     def _end_segment(self) -> None:
+        self.sync(now=True)
+        self._close_segment()
+
+    def _close_segment(self) -> None:
         if self._active is not None:
-            os.fsync(self._active)
             os.close(self._active)
             self._active = None
 
@@ -257,21 +275,31 @@ class SpillLog:
             self._reader.close()
             self._reader = None
 
+    def _note(self, gone: int) -> bool:
+        """Write down that all below `gone` is settled: a file still there after a crash is then known to be. Before
+        anything is changed here: without room for it all stays as it is."""
+        try:
+            _write_progress(self.folder, self.settled, self.ends, self._next, gone)
+        except OSError as error:
+            if isinstance(reason := _full_or_raise(error), SpillFull):
+                return False
+            raise reason from error
+        return True
+
     def _forget(self, gone: list[Segment]) -> None:
-        """Progress first: a file that is still there after a crash is then known to be settled."""
         if self._segments[-1] is gone[-1]:
-            self._end_segment()
+            self._close_segment()
         if self._reader is not None and self._reader.segment in gone:
             self._stop_reading()
         self._gone = gone[-1].end
         self._position = max(self._position, self._gone)
         self._known = dict(self.ends)
-        _write_progress(self.folder / "progress.json", self.settled, self.ends, self._next, self._gone)
         for segment in gone:
             segment.path.unlink()
             self.bytes -= segment.size
         del self._segments[: len(gone)]
         self._cut = {number for number in self._cut if number >= self._gone}
+        reserve(self.folder / SPARE, SPARE_BYTES)
 
 
 def _lock(folder: Path) -> int:
@@ -289,8 +317,9 @@ def _lock(folder: Path) -> int:
         raise SpillInUse(
             f"engine.spill_dir: {folder} is in use by process {holder}; give each engine a folder of its own"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+    with suppress(OSError):  # a full disk: the lock is the lock's, not its content's, which names the holder
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
     return descriptor
 
 
@@ -308,14 +337,14 @@ def _full_or_raise(error: OSError) -> Exception:
 
 
 def _write_progress(
-    path: Path, settled: Mapping[Spot, int], ends: Mapping[Spot, int], following: int, gone: int
+    folder: Path, settled: Mapping[Spot, int], ends: Mapping[Spot, int], following: int, gone: int
 ) -> None:
     fields = {
         "next": following,
         "gone": gone,
         "spots": [[*spot, settled.get(spot, -1), offset] for spot, offset in ends.items()],
     }
-    write_whole(path, json.dumps(fields, separators=(",", ":")).encode())
+    replace_file(folder / "progress.json", json.dumps(fields, separators=(",", ":")).encode(), folder / SPARE)
 
 
 def _read_progress(path: Path) -> tuple[dict[Spot, int], dict[Spot, int], int, int]:

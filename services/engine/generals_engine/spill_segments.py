@@ -7,6 +7,7 @@ acknowledged when the file was begun, so none lies before; after a crash the log
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,21 +96,31 @@ def scan(path: Path) -> Segment | None:
 def create(folder: Path, header: Header) -> Segment:
     """An empty file with its header, wholly there or not at all, also after a power cut."""
     path, content = segment_path(folder, header.first), header.to_bytes()
-    write_whole(path, content)
+    replace_file(path, content, path.with_suffix(".tmp"))
     return Segment(path, header, 0, len(content), len(content))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file in one step, synced."""
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def replace_file(path: Path, content: bytes, temporary: Path) -> None:
+    """Replace a file in one step, synced. Where `temporary` exists its room is used, not more."""
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         write_all(descriptor, content)
+        os.ftruncate(descriptor, len(content))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def reserve(path: Path, size: int) -> None:
+    """A file that takes up room for what will be written to it, if there is any."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            write_all(descriptor, bytes(size))
+        finally:
+            os.close(descriptor)
 
 
 def write_all(descriptor: int, content: bytes) -> None:

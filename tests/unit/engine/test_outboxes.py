@@ -1,20 +1,23 @@
 """What each strategy does while the broker takes nothing, over a Kafka in memory."""
 
+import errno
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 from numpy.random import default_rng
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
-from simulated_kafka import Broker, Client, Clock, Reader
+from simulated_kafka import Broker, Client, Clock, Reader, bury
 
 from generals_engine.outbox import NotNow
 from generals_engine.outbox_dropping import DroppingOutbox, Strategy
 from generals_engine.outbox_spilling import SpillingOutbox
 from generals_engine.outbox_window import Window
 from generals_engine.settings import EngineSettings
-from generals_engine.spill_log import SpillLog
+from generals_engine.spill_log import SPARE, SpillLog
 from generals_engine.spill_recovery import LogGone, Recovery
 from generals_runtime.kafka import DeliveryFailed, RecordTooLarge
 from generals_runtime.metrics import EngineMetrics, Metrics
@@ -247,6 +250,83 @@ def test_with_its_share_of_the_disk_full_play_is_blocked_and_the_time_counted(st
     drain(stage, outbox)
     assert numbers(stage.chunks(), b"a") == list(range(taken + 1))
     assert outbox.close() == 0
+
+
+@pytest.mark.parametrize("spare", [True, False])
+def test_on_a_full_disk_play_stands_still_until_the_broker_is_back_and_all_of_it_is_sent_once(
+    stage: Stage, spare: bool
+) -> None:
+    outbox = stage.spilling()
+    stage.broker.up = False
+    for number in range(30):
+        chunk(outbox, b"a", number)
+        stage.clock.now += 1
+    if not spare:
+        (stage.folder / SPARE).unlink()
+    with full_disk():
+        for _ in range(3):
+            with pytest.raises(NotNow):
+                chunk(outbox, b"a", 30)
+        stage.broker.up = True
+        drain(stage, outbox)
+        assert bool(list(stage.folder.glob("*.spill"))) is not spare
+        outbox.pump()
+    outbox.pump()
+    assert list(stage.folder.glob("*.spill")) == []
+    chunk(outbox, b"a", 30)
+    drain(stage, outbox)
+    assert numbers(stage.chunks(), b"a") == list(range(31))
+    assert outbox.close() == 0
+
+
+def test_a_disk_too_full_to_sync_ends_neither_play_nor_the_way_out(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = stage.spilling()
+    stage.broker.up = False
+    for number in range(5):
+        chunk(outbox, b"a", number)
+        stage.clock.now += 1
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        for number in range(5, 10):
+            chunk(outbox, b"a", number)
+            stage.clock.now += 1
+        assert outbox.close() == 0
+    stage.broker.up, stage.client = True, Client(stage.broker)
+    later = stage.spilling()
+    for _ in range(50):
+        stage.clock.now += 0.1
+        later.pump(0.05)
+    drain(stage, later)
+    assert numbers(stage.chunks(), b"a") == list(range(10))
+    assert later.close() == 0
+
+
+def test_a_successor_on_the_full_disk_sends_nothing_again(stage: Stage) -> None:
+    outbox = stage.spilling()
+    stage.broker.up = False
+    for number in range(30):
+        chunk(outbox, b"a", number)
+        stage.clock.now += 1
+    (stage.folder / SPARE).unlink()
+    with full_disk():
+        stage.broker.up = True
+        drain(stage, outbox)
+        bury(stage.folder)
+        stage.client = Client(stage.broker)
+        later = stage.spilling()
+        for _ in range(50):
+            stage.clock.now += 0.1
+            later.pump(0.05)
+        assert (later.unsent, stage.client.sent) == (0, [])
+    assert later.close() == 0
+    assert list(stage.folder.glob("*.spill")) == []
+    assert numbers(stage.chunks(), b"a") == list(range(30))
 
 
 def test_a_client_that_fails_for_good_leaves_everything_on_disk_for_the_successor(stage: Stage) -> None:

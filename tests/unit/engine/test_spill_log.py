@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
+from simulated_kafka import bury
 
 from generals_engine.spill_frames import Record, bodies, digest, frame, record_body, record_of
-from generals_engine.spill_log import SpillFull, SpillInUse, SpillLog
+from generals_engine.spill_log import SPARE, SPARE_BYTES, SpillFull, SpillInUse, SpillLog
 from generals_engine.spill_segments import SpillDamaged, records, scan
 
 SPOT = ("chunks", 3)
@@ -210,6 +212,87 @@ def test_a_full_disk_leaves_no_half_record(opened: Callable[..., SpillLog], monk
     assert segment is not None
     assert [record for _, record in records(segment)] == [a_record(0), a_record(2)]
     assert path.stat().st_size == segment.size
+    log.close()
+
+
+def filled_and_settled(log: SpillLog, first: int = 0) -> None:
+    for number in range(first, first + 40):
+        log.append(a_record(number))
+    handed_on(log)
+    for number in range(first, first + 40):
+        log.acknowledge(SPOT, number, 40 + number)
+
+
+def test_room_is_taken_back_on_a_full_disk_again_and_again(opened: Callable[..., SpillLog]) -> None:
+    log = opened()
+    for first in (0, 41, 82):
+        filled_and_settled(log, first)
+        with full_disk():
+            with pytest.raises(SpillFull, match="No space left"):
+                log.append(a_record(first + 40))
+            log.collect()
+        assert (log.bytes, list(log.folder.glob("*.spill"))) == (0, [])
+        log.append(a_record(first + 40))
+        handed_on(log)
+        log.acknowledge(SPOT, first + 40, first + 80)
+        log.collect()
+        assert (log.folder / SPARE).stat().st_size == SPARE_BYTES, "files that went have made room for the next time"
+    with full_disk():
+        log.close()
+        later = opened()
+    assert not later.recovering
+    assert later.append(a_record(123)) == 123
+    later.close()
+
+
+def test_where_not_even_progress_can_be_written_nothing_changes_until_it_can(opened: Callable[..., SpillLog]) -> None:
+    log = opened()
+    filled_and_settled(log)
+    files, room = sorted(log.folder.glob("*.spill")), log.bytes
+    (log.folder / SPARE).unlink()
+    with full_disk():
+        log.collect()
+        log.collect()
+    assert (sorted(log.folder.glob("*.spill")), log.bytes) == (files, room)
+    assert log.append(a_record(40)) == 40
+    log.collect()
+    assert len(list(log.folder.glob("*.spill"))) == 1
+    assert handed_on(log) == [(40, a_record(40))]
+    assert (log.unsettled, log.waiting) == (1, 0)
+    log.close()
+
+
+def test_a_death_while_progress_could_not_be_written_leaves_all_records_to_be_looked_up(
+    opened: Callable[..., SpillLog],
+) -> None:
+    log = opened()
+    filled_and_settled(log)
+    (log.folder / SPARE).unlink()
+    with full_disk():
+        log.collect()
+        bury(log.folder)
+        later = opened(ends={SPOT: 80})
+    assert (later.recovering, later.damaged_at) == (True, None)
+    assert [number for number, _ in later.old_records()] == list(range(40))
+    assert later.old_starts() == {SPOT: 40}
+    later.close()
+
+
+def test_a_disk_too_full_to_sync_is_full_and_not_the_end(
+    opened: Callable[..., SpillLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened()
+    log.append(a_record(0))
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(SpillFull, match="No space left"):
+            log.sync(now=True)
+    log.sync(now=True)
+    assert handed_on(log) == [(0, a_record(0))]
     log.close()
 
 
