@@ -14,7 +14,7 @@ from generals_engine.chunks import Seat
 from generals_engine.kernel.state import ALIVE, State
 from generals_engine.observe import observe
 from generals_engine.policies import BatchPolicy
-from generals_engine.policies.protocol import NoAnswer
+from generals_engine.policies.protocol import NoAnswer, Version
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class _Question:
     area: int
     places: list[int] = field(default_factory=list)
     players: list[int] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
 
 
 def ask(state: State, seats: Sequence[Seat | None], actions: NDArray[np.int32]) -> None:
@@ -34,7 +35,7 @@ def ask(state: State, seats: Sequence[Seat | None], actions: NDArray[np.int32]) 
         places, players = np.array(question.places, np.int64), np.array(question.players, np.int32)
         games = np.array([seat.ordinal for place in places if (seat := seats[place]) is not None], np.int64)
         try:
-            answer = question.policy.act(observe(state, places, players, games))
+            answer = question.policy.act(observe(state, places, players, games, tuple(question.versions)))
             actions[places, players] = _checked(answer, len(places), question.area)
         except NoAnswer:
             actions[places, players] = 8 * question.area
@@ -59,6 +60,7 @@ def _questions(state: State, seats: Sequence[Seat | None]) -> list[_Question]:
             question = asked.setdefault(key, _Question(policy.name, policy.batch, board.tiles.size))
             question.places.append(place)
             question.players.append(player)
+            question.versions.append(seat.versions[player])
     return list(asked.values())
 
 

@@ -24,6 +24,7 @@ from generals_engine.kernel.state import (
 from generals_engine.maps import GameMap
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import Policy
+from generals_engine.policies.protocol import Version
 from generals_schemas.records import (
     Armies,
     Capture,
@@ -41,7 +42,7 @@ _U2_MAX = 65_535
 class Seat:
     """What is known of the game in one place of the state besides its board.
 
-    ordinal: which game of the worker it is.  first_tick, chunk, refs, memory: of the chunk being played.
+    ordinal: which game of the worker it is.  first_tick, chunk, versions, memory: of the chunk being played.
     """
 
     game_id: str
@@ -50,11 +51,15 @@ class Seat:
     policies: tuple[Policy, ...]
     policy_seed: int
     started_ms: int
-    refs: tuple[PolicyRef, ...]
+    versions: tuple[Version, ...]
     memory: Memory | None
     first_tick: int = 0
     chunk: int = 0
     failure: str | None = None
+
+    @property
+    def refs(self) -> tuple[PolicyRef, ...]:
+        return tuple(version.ref for version in self.versions)
 
 
 def outcome_of(state: State, place: int) -> Outcome | None:

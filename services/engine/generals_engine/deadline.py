@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_engine.play_settings import PlaySettings, wrap_batch_policies
-from generals_engine.policies.protocol import BatchPolicy, NoAnswer, Observations
+from generals_engine.policies.protocol import BatchPolicy, NoAnswer, Observations, Version, next_version
 from generals_runtime.metrics import EngineMetrics, policy_label
 from generals_schemas.records import PolicyRef
 
@@ -29,6 +29,9 @@ class PatientPolicy:
     @property
     def ref(self) -> PolicyRef:
         return self._policy.ref
+
+    def next_version(self, before: Version | None) -> Version:
+        return next_version(self._policy, before)
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
         try:

@@ -23,6 +23,7 @@ from generals_engine.kernel.start import GameRules, start_game
 from generals_engine.kernel.state import BROKEN, CHUNK_TICKS, FILLED, OVER, PLAYING, allocate
 from generals_engine.maps import generate_map
 from generals_engine.play_settings import PlaySettings
+from generals_engine.policies import next_versions
 from generals_engine.rng import derive
 from generals_schemas.records import GameSummary, Memory, Outcome, TransitionChunk
 from generals_schemas.tiles import UNSEEN
@@ -162,7 +163,7 @@ class GamePool:
             policies=policies,
             policy_seed=derive(*seed, _POLICY),
             started_ms=self._now_ms(),
-            refs=tuple(policy.ref for policy in policies),
+            versions=next_versions(policies, (None,) * len(policies)),
             memory=_nothing_seen(play.players, board.tiles.size) if play.memory else None,
         )
 
@@ -189,11 +190,11 @@ class GamePool:
         return Played(chunk, summary, seat.failure, packed)
 
     def _go_on(self, place: int, slot: int, seat: Seat, ticks: int) -> None:
-        """The game goes on in another chunk; a policy's new version shows from there."""
+        """The game goes on in another chunk; a policy's new version plays from there."""
         seat.first_tick += ticks
         seat.chunk += 1
         if self._by_tick:
-            seat.refs = tuple(policy.ref for policy in seat.policies)
+            seat.versions = next_versions(seat.policies, seat.versions)
         if seat.memory is not None:
             tiles, armies = seat.memory.tiles.copy(), seat.memory.armies.astype(np.uint32)
             remember(self.state, self.state.words[place], slot, tiles, armies)

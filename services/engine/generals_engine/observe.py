@@ -5,15 +5,19 @@ from numpy.typing import NDArray
 
 from generals_engine.kernel.state import ALIVE, AREA, HEIGHT, PLAYERS, TEAM, TICK, TILES, WIDTH, State
 from generals_engine.kernel.view import look, score
-from generals_engine.policies.protocol import Observations
+from generals_engine.policies.protocol import Observations, Version
 
 
 def observe(
-    state: State, places: NDArray[np.int64], players: NDArray[np.int32], games: NDArray[np.int64]
+    state: State,
+    places: NDArray[np.int64],
+    players: NDArray[np.int32],
+    games: NDArray[np.int64],
+    versions: tuple[Version, ...],
 ) -> Observations:
     """What player `players[i]` sees of the game in place `places[i]`; all boards have one size.
 
-    games: the numbers by which policies know the games.
+    games: the numbers by which policies know the games.  versions: who plays.
     """
     words = state.words[places, :TILES]  # not the sections after it: they would be 300 kB a game
     count, area = len(places), int(words[0, AREA])
@@ -39,4 +43,5 @@ def observe(
         army=army,
         land=land,
         alive=words[:, ALIVE].copy(),
+        versions=versions,
     )

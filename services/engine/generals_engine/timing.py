@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_engine.play_settings import PlaySettings, wrap_batch_policies
-from generals_engine.policies.protocol import BatchPolicy, Observations
+from generals_engine.policies.protocol import BatchPolicy, Observations, Version, next_version
 from generals_runtime.metrics import EngineMetrics, policy_label
 from generals_schemas.records import PolicyRef
 
@@ -21,6 +21,9 @@ class TimedPolicy:
     @property
     def ref(self) -> PolicyRef:
         return self._policy.ref
+
+    def next_version(self, before: Version | None) -> Version:
+        return next_version(self._policy, before)
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
         begun = time.perf_counter()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from generals_runtime.objects import StoreUnavailable, open_store
 from generals_runtime.published_policies import fetch_policy
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.encodings import get_encoding
-from generals_schemas.records import PolicyPointer
+from generals_schemas.records import PolicyPointer, PolicyRef
 from generals_trainer.network import QNetwork
 from generals_trainer.onnx_export import OnnxExport
 from generals_trainer.policies import Publisher
@@ -116,16 +115,12 @@ def test_opponents_from_the_past_keep_their_version_for_a_game(
     assert past.ref.name == "dqn-past"
     assert [network.ref.version for network in watcher.versions()] == [2, 3, 4]
 
-    def drawn(games: range, side: int) -> list[int]:
-        asked: Any = SimpleNamespace(width=side, height=side, games=np.array(games))
-        return [network.ref.version for network in past._drawn(asked, watcher.versions())]
-
-    first, wide = drawn(range(200), side=8), drawn(range(200, 300), side=9)
-    assert set(first) == set(wide) == {2, 3, 4}
+    games = [past.next_version(None) for _ in range(200)]
+    assert {game.ref for game in games} == {PolicyRef("dqn-past", version) for version in (2, 3, 4)}
     trainer.publish()
     wait_for(lambda: watcher.versions()[-1].ref.version == 5)
-    assert drawn(range(50, 200), side=8) == first[50:]
-    assert drawn(range(200, 300), side=9) == wide, "boards of another size are asked for apart, and keep theirs"
+    assert [past.next_version(game) for game in games] == games
+    assert {past.next_version(None).ref.version for _ in range(200)} == {3, 4, 5}
     watcher.close()
     trainer.close()
 

@@ -21,7 +21,7 @@ from generals_engine.kernel.state import ALIVE, ARMIES, OVER, PLAYING, TILES, al
 from generals_engine.kernel.turn import turn_games
 from generals_engine.map_files import load_map
 from generals_engine.maps import MapError, generate_map
-from generals_engine.policies import Policy, find_policy
+from generals_engine.policies import Policy, find_policy, next_versions
 from generals_engine.policies.codes import EXTERNAL
 from generals_engine.rng import derive
 from generals_engine.rules import start
@@ -97,7 +97,7 @@ class Table:
             policies=self.seats,
             policy_seed=0,
             started_ms=0,
-            refs=(),
+            versions=next_versions(self.seats, (None,) * len(self.seats)),
             memory=None,
         )
 

@@ -5,6 +5,6 @@ Heuristics are kernels: numbers in `codes`, dispatched in `dispatch`, run inside
 """
 
 from generals_engine.policies.protocol import BatchPolicy, Observations
-from generals_engine.policies.registry import HEURISTICS, Policy, UnknownPolicy, find_policy
+from generals_engine.policies.registry import HEURISTICS, Policy, UnknownPolicy, find_policy, next_versions
 
-__all__ = ["HEURISTICS", "BatchPolicy", "Observations", "Policy", "UnknownPolicy", "find_policy"]
+__all__ = ["HEURISTICS", "BatchPolicy", "Observations", "Policy", "UnknownPolicy", "find_policy", "next_versions"]

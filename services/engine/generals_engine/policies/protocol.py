@@ -1,12 +1,23 @@
 """What a policy outside the kernel sees and answers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generals_schemas.records import PolicyRef
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """Who plays in a seat for a chunk.
+
+    ref: what the chunk says.  network: what plays, of a policy that has several; only the policy looks at it.
+    """
+
+    ref: PolicyRef
+    network: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,6 +29,7 @@ class Observations:
     players, ticks: `[N]`.  teams: `[N, P]`, -1 beyond the game's players.
     army, land: `[N, P]`, the scoreboard.  alive: `[N]` bit p: player p lives.
     games: `[N]`, a number that no other game of the worker has: the key for a policy's memory of a game.
+    versions: `[N]`, who plays: what the policy said when the game's chunk began.
     """
 
     width: int
@@ -32,6 +44,7 @@ class Observations:
     army: NDArray[np.int64]
     land: NDArray[np.int64]
     alive: NDArray[np.int32]
+    versions: tuple[Version, ...]
 
     def __len__(self) -> int:
         return len(self.players)
@@ -46,7 +59,24 @@ class BatchPolicy(Protocol):
 
     @property
     def ref(self) -> PolicyRef:
-        """Name and version. A new version is taken into account at the next chunk of each game."""
+        """Name and version. Chunks say what it was when they began; one that changes is a `ChangingPolicy`."""
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
         """`[N]` flat actions, one for each observation. What is not legal is a pass."""
+
+
+@runtime_checkable
+class ChangingPolicy(BatchPolicy, Protocol):
+    """A policy of which newer versions come while games go on.
+
+    A chunk has one version from its first tick to its last. So a game's next version is asked for when a chunk begins,
+    and `act` must play each observation by the one in `observations.versions`. Who has none any more can be forgotten.
+    """
+
+    def next_version(self, before: Version | None) -> Version:
+        """Who plays the next chunk of a game; `before` played the last one, None in a new game."""
+
+
+def next_version(policy: BatchPolicy, before: Version | None) -> Version:
+    """Who plays the next chunk, of any policy."""
+    return policy.next_version(before) if isinstance(policy, ChangingPolicy) else Version(policy.ref)

@@ -1,11 +1,11 @@
 """From a policy's name to the policy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
 from generals_engine.policies import codes
-from generals_engine.policies.protocol import BatchPolicy
+from generals_engine.policies.protocol import BatchPolicy, Version, next_version
 from generals_schemas.records import PolicyRef
 
 HEURISTICS: Mapping[str, int] = {
@@ -33,6 +33,17 @@ class Policy:
     @property
     def ref(self) -> PolicyRef:
         return PolicyRef(self.name) if self.batch is None else self.batch.ref
+
+
+def next_versions(policies: Sequence[Policy], before: Sequence[Version | None]) -> tuple[Version, ...]:
+    """`[P]`: who plays the next chunk of a game. A policy that sits in several seats is asked once, for all of them."""
+    found: dict[int, Version] = {}
+    for policy, version in zip(policies, before, strict=True):
+        if policy.batch is None:
+            found.setdefault(id(policy), Version(policy.ref))
+        elif id(policy.batch) not in found:
+            found[id(policy.batch)] = next_version(policy.batch, version)
+    return tuple(found[id(policy if policy.batch is None else policy.batch)] for policy in policies)
 
 
 def find_policy(name: str) -> Policy:

@@ -1,13 +1,12 @@
 """Batch policies that play by trained networks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generals_client.expand import legal_actions
-from generals_engine.policies.protocol import Observations
+from generals_engine.policies.protocol import Observations, Version
 from generals_engine.trained.network import TrainedNetwork
 from generals_engine.trained.views import Viewer, Views
 from generals_engine.trained_settings import TrainedSettings
@@ -18,85 +17,89 @@ FALLBACK = "nine_planes"
 """Seen by a policy that has no network yet: enough for legal moves."""
 
 
-class NewestPolicy:
-    """Plays the best legal action of the network that `current` gives, or at times a random one."""
+class _NetworksPolicy:
+    """Plays each game by the network of its chunk. While games change over to a newer one both are asked."""
 
-    def __init__(self, settings: TrainedSettings, current: Callable[[], TrainedNetwork | None], *, seed: int) -> None:
-        self._settings = settings
-        self._current = current
+    def __init__(self, *, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
-        self._viewer = Viewer(get_encoding(FALLBACK), {})
-        self._played: TrainedNetwork | None = None
-
-    @property
-    def ref(self) -> PolicyRef:
-        network = self._current()
-        return PolicyRef(self._settings.name) if network is None else network.ref
+        self._viewers: dict[tuple[str, tuple[tuple[str, float], ...]], Viewer] = {}
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
-        network = self._current()
-        self._follow(network)
-        views = self._viewer.view(observations)
+        networks = [version.network for version in observations.versions]
+        actions = np.empty(len(observations), np.int32)
+        seen: dict[Viewer, Views] = {}
+        for network in dict.fromkeys(networks):
+            viewer = self._viewer(network)
+            if viewer not in seen:  # all games, also others' networks': a viewer forgets who it is not shown
+                seen[viewer] = viewer.view(observations)
+            rows = np.flatnonzero([other is network for other in networks])
+            actions[rows] = self._choose(network, seen[viewer].of(rows), observations.width, observations.height)
+        return actions
+
+    def _choose(self, network: TrainedNetwork | None, views: Views, width: int, height: int) -> NDArray[np.int32]:
         if network is None:
-            return random_moves(without_network(views, observations), self._generator)
-        legal = network.legal(views, observations.width, observations.height)
-        share = self._settings.exploration(network.trainer_steps)
-        actions = best(network.values(views, observations.width, observations.height), legal)
-        explores = np.flatnonzero(self._generator.random(len(actions)) < share)
+            return random_moves(without_network(views, width, height), self._generator)
+        legal = network.legal(views, width, height)
+        actions = best(network.values(views, width, height), legal)
+        explores = np.flatnonzero(self._generator.random(len(actions)) < self._exploration(network))
         if len(explores):
             actions[explores] = random_moves(legal[explores], self._generator)
         return actions
 
-    def _follow(self, network: TrainedNetwork | None) -> None:
-        """A network of another encoding needs other views; what was remembered is lost then."""
-        if network is None or network is self._played:
-            return
-        if network.encoding != self._viewer.encoding or self._played is None:
-            self._viewer = Viewer(network.encoding, network.encoding_params)
-        self._played = network
+    def _exploration(self, network: TrainedNetwork) -> float:
+        """The share of random moves."""
+        return 0.0
+
+    def _viewer(self, network: TrainedNetwork | None) -> Viewer:
+        """A network of another encoding needs other views; what was remembered for the old one is not in them."""
+        encoding, params = (
+            (get_encoding(FALLBACK), {}) if network is None else (network.encoding, network.encoding_params)
+        )
+        key = encoding.name, tuple(sorted(params.items()))
+        if key not in self._viewers:
+            self._viewers[key] = Viewer(encoding, params)
+        return self._viewers[key]
 
 
-class PastPolicy:
+class NewestPolicy(_NetworksPolicy):
+    """Plays the best legal action, or at times a random one, of the network that `current` gives for a chunk."""
+
+    def __init__(self, settings: TrainedSettings, current: Callable[[], TrainedNetwork | None], *, seed: int) -> None:
+        super().__init__(seed=seed)
+        self._settings = settings
+        self._current = current
+
+    @property
+    def ref(self) -> PolicyRef:
+        return self.next_version(None).ref
+
+    def next_version(self, before: Version | None) -> Version:
+        network = self._current()
+        return Version(PolicyRef(self._settings.name) if network is None else network.ref, network)
+
+    def _exploration(self, network: TrainedNetwork) -> float:
+        return self._settings.exploration(network.trainer_steps)
+
+
+class PastPolicy(_NetworksPolicy):
     """Opponents from the past: each game has one of the last versions, drawn when it begins."""
 
     def __init__(self, name: str, versions: Callable[[], Sequence[TrainedNetwork]], *, seed: int) -> None:
-        self._name = name
+        super().__init__(seed=seed)
+        self._name = f"{name}-past"
         self._versions = versions
-        self._generator = np.random.default_rng(seed)
-        self._viewer = Viewer(get_encoding(FALLBACK), {})
-        self._games: dict[tuple[int, int], dict[int, TrainedNetwork]] = {}
 
     @property
     def ref(self) -> PolicyRef:
         versions = self._versions()
-        return PolicyRef(f"{self._name}-past", versions[-1].ref.version if versions else 0)
+        return PolicyRef(self._name, versions[-1].ref.version if versions else 0)
 
-    def act(self, observations: Observations) -> NDArray[np.int32]:
+    def next_version(self, before: Version | None) -> Version:
         versions = self._versions()
-        if not versions:
-            views = self._viewer.view(observations)
-            return random_moves(without_network(views, observations), self._generator)
-        if versions[0].encoding != self._viewer.encoding:
-            self._viewer = Viewer(versions[0].encoding, versions[0].encoding_params)
-        views = self._viewer.view(observations)
-        networks = self._drawn(observations, versions)
-        actions = np.empty(len(observations), np.int32)
-        for network in set(networks):
-            rows = np.flatnonzero([other is network for other in networks])
-            part = replace(views, armies=views.armies[rows], bits=views.bits[rows], scalars=views.scalars[rows])
-            width, height = observations.width, observations.height
-            actions[rows] = best(network.values(part, width, height), network.legal(part, width, height))
-        return actions
-
-    def _drawn(self, observations: Observations, versions: Sequence[TrainedNetwork]) -> list[TrainedNetwork]:
-        """Of each observation's game. Games on boards of other sizes are asked for apart and keep theirs."""
-        size = observations.width, observations.height
-        before, games = self._games.get(size, {}), observations.games.tolist()
-        drawn = self._games[size] = {game: before.get(game) or self._draw(versions) for game in games}
-        return [drawn[game] for game in games]
-
-    def _draw(self, versions: Sequence[TrainedNetwork]) -> TrainedNetwork:
-        return versions[int(self._generator.integers(len(versions)))]
+        if before is not None and (before.network is not None or not versions):
+            return before
+        network = versions[int(self._generator.integers(len(versions)))] if versions else None
+        return Version(PolicyRef(self._name, network.ref.version if network else 0), network)
 
 
 def best(values: NDArray[np.float32], legal: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -114,13 +117,13 @@ def random_moves(legal: NDArray[np.bool_], generator: np.random.Generator) -> ND
     return chosen
 
 
-def without_network(views: Views, observations: Observations) -> NDArray[np.bool_]:
+def without_network(views: Views, width: int, height: int) -> NDArray[np.bool_]:
     """The legal actions of views, for a policy that knows nothing else. `[N, A]`"""
     return legal_actions(
         armies=views.armies,
         bits=views.bits,
-        rows=np.arange(len(observations)),
-        width=observations.width,
-        height=observations.height,
+        rows=np.arange(len(views.armies)),
+        width=width,
+        height=height,
         planes=views.planes,
     )

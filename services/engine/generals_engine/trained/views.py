@@ -33,6 +33,11 @@ class Views:
     bits: NDArray[np.uint8]
     scalars: NDArray[np.float32]
 
+    def of(self, rows: NDArray[np.int64]) -> "Views":
+        if len(rows) == len(self.armies):
+            return self
+        return Views(self.planes, self.armies[rows], self.bits[rows], self.scalars[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Memory:
