@@ -7,9 +7,13 @@ has.
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from generals_engine.games import GamePool
-from generals_engine.play_settings import PlaySettings
+from generals_engine.play_settings import PlaySettings, wrap_batch_policies
 from generals_engine.policies import HEURISTICS, Policy, find_policy
+from generals_engine.policies.protocol import BatchPolicy, NoAnswer, Observations, Version, next_version
 from generals_runtime.published_policies import PolicyDirectory, PolicyError, fetch_policy
 from generals_schemas.records import PolicyRef
 
@@ -88,9 +92,29 @@ def trained(artefact: bytes, ref: PolicyRef) -> Policy:
     return Policy(name, codes.EXTERNAL, NewestPolicy(TrainedSettings(name=ref.name), lambda: network, seed=0))
 
 
+class _MustAnswer:
+    """A policy of a match: one that cannot be asked has not lost, there was no match."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        self._policy = policy
+
+    @property
+    def ref(self) -> PolicyRef:
+        return self._policy.ref
+
+    def next_version(self, before: Version | None) -> Version:
+        return next_version(self._policy, before)
+
+    def act(self, observations: Observations) -> NDArray[np.int32]:
+        try:
+            return self._policy.act(observations)
+        except NoAnswer as error:
+            raise PolicyError(f"no answer: {error}") from error
+
+
 def _outcomes(play: PlaySettings) -> list[tuple[tuple[int, ...], int]]:
     """Winners and ticks of all games."""
-    pool = GamePool(play, now_ms=lambda: 0)
+    pool = GamePool(wrap_batch_policies(play, _MustAnswer), now_ms=lambda: 0)
     found = []
     while pool.running:
         for played in pool.advance():

@@ -4,6 +4,7 @@ import pytest
 
 from generals_engine.arena import find_player, play_match
 from generals_engine.policies import UnknownPolicy
+from generals_runtime.broker import free_port
 from generals_runtime.published_policies import PolicyDirectory, PolicyError
 
 
@@ -29,3 +30,9 @@ def test_an_unknown_player_is_named() -> None:
         find_player("nobody")
     with pytest.raises(UnknownPolicy):
         find_player("no.such:policy")
+
+
+def test_a_policy_that_cannot_be_asked_has_not_lost_the_match() -> None:
+    away = find_player(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(PolicyError, match="no answer"):
+        play_match(away, find_player("random"), games=2, size=8, seed=1)
