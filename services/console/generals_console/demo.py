@@ -4,7 +4,6 @@ Everything is real: an Apache Kafka started from its jars (or the one that is co
 that a deployment runs, as processes of their own.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
 from generals_console.archive_rows import archived_rows
 from generals_console.audit import AuditReport, audit
@@ -28,6 +28,7 @@ from generals_runtime.broker import EmbeddedBroker, free_port
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import ensure_topics
 from generals_runtime.settings import KafkaSettings
+from generals_runtime.settings_sources import PREFIX
 
 SERVICES = {
     "collector": "generals_collector",
@@ -143,7 +144,7 @@ class _Demo:
         config = run_dir / "demo.yaml"
         config.write_text(yaml.safe_dump(_configuration(options, run_dir, kafka, self.archive), sort_keys=False))
         self._logs = run_dir / "logs"
-        self.children = Children(self._logs, {"GENERALS_CONFIG": str(config)})
+        self.children = Children(self._logs, {"GENERALS_CONFIG": str(config), **_secrets(kafka)})
 
     def play(self) -> list[Reading]:
         """Start all services and watch them for as long as was asked for. The readings, about one a second."""
@@ -210,12 +211,10 @@ class _Demo:
 
 
 def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, archive: Path) -> dict[str, Any]:
-    """The one YAML of all services: what the demo wants differently from the defaults."""
-    connection = {
-        key: value for key, value in json.loads(kafka.model_dump_json(exclude_unset=True)).items() if value is not None
-    }
+    """The one YAML of all services: what the demo wants differently from the defaults. Secrets are not in it."""
+    secret = {name for name, value in kafka if isinstance(value, SecretStr)}
     return {
-        "kafka": connection,
+        "kafka": kafka.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=secret),
         "observability": {"log_format": "json", "stop_within_s": 8.0},
         "engine": {
             "seed": options.seed,
@@ -241,6 +240,15 @@ def _configuration(options: DemoOptions, run_dir: Path, kafka: KafkaSettings, ar
             "checkpoint_every_s": 15.0,
             "log_every_s": 2.0,
         },
+    }
+
+
+def _secrets(kafka: KafkaSettings) -> dict[str, str]:
+    """The passwords, as the variables that hand them to the services: in a file of the run's folder they would stay."""
+    return {
+        f"{PREFIX}KAFKA__{name.upper()}": value.get_secret_value()
+        for name, value in kafka
+        if isinstance(value, SecretStr)
     }
 
 

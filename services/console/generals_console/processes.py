@@ -1,5 +1,9 @@
 """The services as child processes: each in a session of its own, so that Ctrl-C in a terminal reaches only us and we
-stop them in order; and each dies with us, even if we are killed (PR_SET_PDEATHSIG, on Linux)."""
+stop them in order; and each dies with us, even if we are killed (PR_SET_PDEATHSIG, on Linux).
+
+Of our own environment they get everything but settings (GENERALS_…), which would win over the YAML that was written for
+them: a run with a Kafka of its own would then play into the cluster that the shell is set up for.
+"""
 
 import os
 import signal
@@ -11,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from generals_runtime.errors import OperatorError
+from generals_runtime.settings_sources import PREFIX
 
 # Runs in a fresh interpreter, then becomes the service: code between fork and exec is not safe with threads.
 _LAUNCHER = """
@@ -47,11 +52,15 @@ class Child:
 
 
 class Children:
-    """Starts services and ends them. A context manager that leaves none behind."""
+    """Starts services and ends them. A context manager that leaves none behind.
+
+    environment: all settings that the services get, beside those given to `start`.
+    """
 
     def __init__(self, log_dir: Path, environment: Mapping[str, str]) -> None:
         self._log_dir = log_dir
-        self._environment = {**os.environ, **environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self._environment = {**inherited, **environment}
         self._children: dict[str, Child] = {}
         log_dir.mkdir(parents=True, exist_ok=True)
 
