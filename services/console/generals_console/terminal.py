@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from generals_console.settings import ConsoleSettings
+from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import connect
+from generals_runtime.objects import ObjectStore, open_store
 from generals_runtime.settings import KafkaSettings, load
+from generals_writer.layout import CLAIMS
 
 WIDE = 200
 """Columns where output is no terminal: what is piped on should not be cut."""
@@ -42,6 +45,18 @@ def kafka_settings(config: Path | None) -> KafkaSettings:
     kafka = load(ConsoleSettings, config=config).kafka
     connect(kafka, timeout_s=CONNECT_WITHIN_S)
     return kafka
+
+
+def archive_store(address: str, topic: str | None) -> ObjectStore:
+    """An archive that is there. One that a writer has begun is, though it may hold nothing yet.
+
+    Raises:
+        OperatorError: nothing was ever archived at this address. A verdict on it would be clean, and about a typo.
+    """
+    store = open_store(address)
+    if not any(store.list(f"{CLAIMS}{topic}/" if topic else CLAIMS)):
+        raise OperatorError(f"{store.url} is no archive{f' of {topic}' if topic else ''}: it has no claims")
+    return store
 
 
 def topic_name(kafka: KafkaSettings, name: str) -> str:

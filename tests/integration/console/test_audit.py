@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from generals_collector.tensorise import experiences, recipe
 from generals_console.audit import ArchivedRows, AuditReport, PrunedRecords, audit
+from generals_console.main import app
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import find_policy
+from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import make_consumer, make_producer
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch, encode_chunk
@@ -209,3 +213,12 @@ def test_rejected_chunks_are_counted_apart(log: Log) -> None:
     report = log.audit()
     assert report.rejected == 1
     assert report.lost == report.duplicates == report.lost_by_marks == 0
+
+
+def test_there_is_no_verdict_on_an_archive_that_is_not_there(log: Log, tmp_path: Path) -> None:
+    kafka = {"BOOTSTRAP_SERVERS": log.kafka.bootstrap_servers, "TOPIC_PREFIX": log.kafka.topic_prefix}
+    settings = {f"GENERALS_KAFKA__{name}": value for name, value in kafka.items()}
+    done = CliRunner().invoke(app, ["audit", "--archive", str(tmp_path / "archvie")], env=settings)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, OperatorError)
+    assert str(done.exception) == f"{tmp_path}/archvie is no archive of {log.topics.experiences}: it has no claims"

@@ -11,6 +11,7 @@ from generals_console.terminal import (
     Config,
     Json,
     Topic,
+    archive_store,
     group,
     kafka_settings,
     out,
@@ -28,9 +29,8 @@ Archive = Annotated[str, typer.Argument(help="Its folder or s3:// address.")]
 def ls(archive: Archive, topic: Topic = None, as_json: Json = False) -> None:
     """What an archive holds, by partition."""
     from generals_writer.archive import ls as listing
-    from generals_writer.archive import open_store
 
-    found = listing(open_store(archive), topic)
+    found = listing(archive_store(archive, topic), topic)
     _print(found.to_json(), as_json)
 
 
@@ -43,12 +43,12 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every object: continuous offsets, right checksums, no duplicates. Exit code 1 if anything is wrong."""
-    from generals_writer.archive import KafkaLog, open_store
+    from generals_writer.archive import KafkaLog
     from generals_writer.archive import verify as check
 
     against = KafkaLog(kafka_settings(config)) if log else None
     with status(as_json, "verifying") as say:
-        report = check(open_store(archive), topic, log=against, progress=lambda key, _rows: say(key))
+        report = check(archive_store(archive, topic), topic, log=against, progress=lambda key, _rows: say(key))
     _print(report.to_json(), as_json)
     sys.exit(0 if report.clean else 1)
 
@@ -56,11 +56,11 @@ def verify(
 @app.command(epilog="Example: generals archive repair runs/demo/archive")
 def repair(archive: Archive, topic: Topic = None, config: Config = None, as_json: Json = False) -> None:
     """Make missing or corrupt objects again from the log. Exit code 1 if some could not be."""
-    from generals_writer.archive import KafkaLog, open_store
+    from generals_writer.archive import KafkaLog
     from generals_writer.archive import repair as mend
 
     with status(as_json, "repairing") as say:
-        report = mend(open_store(archive), KafkaLog(kafka_settings(config)), topic, progress=say)
+        report = mend(archive_store(archive, topic), KafkaLog(kafka_settings(config)), topic, progress=say)
     _print(report.to_json(), as_json)
     sys.exit(0 if report.clean else 1)
 
@@ -69,10 +69,9 @@ def repair(archive: Archive, topic: Topic = None, config: Config = None, as_json
 def compact(archive: Archive, topic: Topic = None, as_json: Json = False) -> None:
     """Merge small objects into large ones. Readers switch to the new generation at once."""
     from generals_writer.archive import compact as merge
-    from generals_writer.archive import open_store
 
     with status(as_json, "compacting") as say:
-        report = merge(open_store(archive), topic, progress=lambda key, _rows: say(key))
+        report = merge(archive_store(archive, topic), topic, progress=lambda key, _rows: say(key))
     _print(report.to_json(), as_json)
 
 
@@ -91,7 +90,7 @@ def prune(
 
     before = datetime.now(UTC) - timedelta(days=days)
     report = take_away(
-        open_store(archive),
+        archive_store(archive, topic),
         topic,
         before_ms=int(before.timestamp() * 1000),
         move_to=open_store(move_to) if move_to else None,
@@ -114,7 +113,7 @@ def export(
 
     with status(as_json, "exporting") as say:
         report = copy(
-            open_store(archive), open_store(to), topic, format_name=form, progress=lambda key, _rows: say(key)
+            archive_store(archive, topic), open_store(to), topic, format_name=form, progress=lambda key, _rows: say(key)
         )
     _print(report.to_json(), as_json)
 
@@ -131,11 +130,10 @@ def read(
     """Read experiences back as the batches that the live stream gives."""
     import numpy as np
 
-    from generals_writer.archive import open_store
     from generals_writer.archive import read as batches
 
     rows = []
-    for number, batch in enumerate(batches(open_store(archive), topic, batch_size=batch_size)):
+    for number, batch in enumerate(batches(archive_store(archive, topic), topic, batch_size=batch_size)):
         if limit is not None and number >= limit:
             break
         if npz is not None:

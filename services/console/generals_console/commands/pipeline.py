@@ -10,6 +10,7 @@ import typer
 from generals_console.terminal import (
     Config,
     Json,
+    archive_store,
     err,
     kafka_settings,
     out,
@@ -77,6 +78,8 @@ def audit(
 
     kafka = kafka_settings(config)
     experiences = kafka.topics().experiences.name
+    if archive:
+        archive_store(archive, experiences)
     with status(as_json, "reading the topics") as say:
         report = run_audit(
             kafka,
