@@ -4,6 +4,7 @@ A learner of your own is a class with the verbs of `Learner`, named as `module:a
 """
 
 import json
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -129,19 +130,25 @@ class DoubleDQN:
         self._update()
 
     def _update(self) -> tuple[float, float]:
-        """Move by the gradients. Returns their norm and the learning rate."""
+        """Move by the gradients. Returns their norm and the learning rate.
+
+        Raises:
+            ValueError: a gradient is not finite. The weights are still what they were.
+        """
         gradients = self._all_gradients()
         if self.average_gradients is not None:
             self.average_gradients(gradients)
         rate = self.settings.learning_rate_at(self.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip))
+        if not math.isfinite(norm):
+            raise ValueError("a gradient is NaN or infinite: the learner has diverged")
         self._optimizer.step()
         self.steps += 1
         self._move(self.target, self.settings.target_rate)
         self._move(self.published, self.settings.averaging_rate_at(self.steps))
-        return float(norm), rate
+        return norm, rate
 
     def _gradients(self, sample: Sample) -> tuple[NDArray[np.float32], float, float]:
         """Of the sample's loss. Returns TD errors, loss, mean value."""

@@ -158,8 +158,11 @@ class ReplayBuffer:
         serials: `[N]`.  errors: `[N]`.
 
         Raises:
-            ValueError: an error is not finite.
+            ValueError: an error is not finite. Without priorities too: the trainer learns of it here alone, and would
+                go on to save such weights over the last good ones.
         """
+        if not np.isfinite(errors).all():
+            raise ValueError("a TD error is NaN or infinite: the learner has diverged")
         if self.alpha == 0.0:
             return
         rows = np.empty(len(serials), np.int64)
@@ -167,8 +170,6 @@ class ReplayBuffer:
         count = kernels.to_leaves(
             errors, serials, self._oldest, self.capacity, self.alpha, PRIORITY_FLOOR, rows, leaves
         )
-        if count < 0:
-            raise ValueError("a TD error is NaN or infinite: the learner has diverged")
         if count:
             self._tree.set(rows[:count], leaves[:count])
             self._max_leaf = max(self._max_leaf, float(leaves[:count].max()))

@@ -122,14 +122,12 @@ def to_leaves(
     rows: NDArray[np.int64],
     leaves: NDArray[np.float32],
 ) -> int:
-    """`(|error| + floor) ** alpha` for the rows still there. Returns how many, or -1 if an error is not finite.
+    """`(|error| + floor) ** alpha` for the rows still there. Returns how many.
 
     errors, serials: `[N]`.  rows, leaves: `[N]` out.
     """
     count = 0
     for i in range(len(errors)):
-        if not np.isfinite(errors[i]):
-            return -1
         if serials[i] >= oldest:
             rows[count] = serials[i] % capacity
             leaves[count] = (abs(errors[i]) + floor) ** alpha

@@ -119,6 +119,21 @@ def test_it_overfits_a_toy(make_batch: Any) -> None:
     assert np.mean(losses[-10:]) < 0.02 * np.mean(losses[:10])
 
 
+def test_a_gradient_that_is_not_finite_is_noticed_before_the_weights_have_it(make_batch: Any) -> None:
+    """Of another rank, say, or of finite errors whose loss overflows."""
+    sample = sample_of(make_batch(scalars=0, end="terminated"), 8)
+    learner = learner_for(sample)
+    before = flat(learner.network).clone()
+
+    def average(gradients: list[torch.Tensor]) -> None:
+        gradients[0].fill_(torch.nan)
+
+    learner.average_gradients = average
+    with pytest.raises(ValueError, match="diverged"):
+        learner.learn(sample)
+    assert torch.equal(flat(learner.network), before)
+
+
 def test_the_target_follows_slowly(make_batch: Any) -> None:
     sample = sample_of(make_batch(scalars=0, end="terminated"), 8)
     learner = learner_for(sample, target_rate=0.25)

@@ -284,11 +284,15 @@ def test_what_cannot_fit_is_refused(make_batch: Any) -> None:
         buffer.insert(make_batch(steps=4))
 
 
-def test_a_diverged_learner_is_noticed(make_batch: Any) -> None:
-    buffer = buffer_for(make_batch())
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("error", [np.nan, np.inf, -np.inf])
+def test_a_diverged_learner_is_noticed_whether_or_not_there_are_priorities(
+    alpha: float, error: float, make_batch: Any
+) -> None:
+    buffer = buffer_for(make_batch(), alpha=alpha)
     buffer.insert(make_batch(end="terminated"))
     with pytest.raises(ValueError, match="diverged"):
-        buffer.update_priorities(np.array([0]), np.array([np.nan], np.float32))
+        buffer.update_priorities(np.array([0]), np.array([error], np.float32))
 
 
 def test_states_can_lie_in_a_mapped_file(make_batch: Any, tmp_path: Path) -> None:
