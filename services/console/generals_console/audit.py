@@ -67,6 +67,7 @@ class AuditReport:
 
     lost: emitted or collected, behind what the next stage has done, and not there.  duplicates: seen twice by a reader.
     repeats: records written twice and dropped by readers, as they should be.  rejected: chunks that failed validation.
+    unreadable: records of the experiences topic that are none; readers stop before them.
     pending_*: not yet come to.  lost_by_marks: chunks a reader would report as missing.
     pruned: taken away from the archive by rule.  archive_expired, archive_damage: see `ArchivedRows`.
     """
@@ -80,6 +81,7 @@ class AuditReport:
     duplicates: int = 0
     repeats: int = 0
     rejected: int = 0
+    unreadable: int = 0
     pending_collect: int = 0
     pending_archive: int = 0
     gaps_in_games: int = 0
@@ -93,7 +95,7 @@ class AuditReport:
     @property
     def clean(self) -> bool:
         missing = self.lost or self.lost_by_marks or self.gaps_in_games or self.archive_expired or self.archive_damage
-        return not (missing or self.duplicates) and self.methods_agree
+        return not (missing or self.duplicates or self.unreadable) and self.methods_agree
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "clean": self.clean}
@@ -120,6 +122,7 @@ class _Collected:
     and hour.
     later: whether they were made of a chunk that was emitted after the audit began.
     done: for each partition, the first source offset that is not wholly collected.  rejected: source coordinates.
+    unreadable: where a record is none, and why.
     """
 
     every: Keys
@@ -130,6 +133,7 @@ class _Collected:
     later: NDArray[np.bool_]
     done: dict[int, int]
     rejected: set[tuple[int, int]]
+    unreadable: list[str]
     repeats: int
     lost_by_marks: int
 
@@ -173,10 +177,16 @@ def _read_experiences(
     dedups = {number: Deduplicator(number) for number in emitted}
     every, accepted, partitions, offsets, hours, later = (_Columns() for _ in range(6))
     rejected: set[tuple[int, int]] = set()
+    unreadable: list[str] = []
     lost = 0
     for count, message in enumerate(read_ranges(consumer, topic, whole_log(consumer, topic)), start=1):
         number, offset = message.partition() or 0, message.offset() or 0
-        batch = decode_batch(message.value() or b"")
+        progress("experiences", count)
+        try:
+            batch = decode_batch(message.value() or b"")
+        except BadRecord as error:
+            unreadable.append(f"{topic}[{number}], offset {offset}: no experiences: {error}")
+            continue
         dedup = dedups.setdefault(number, Deduplicator(number))
         if dedup.mark is None:  # nothing before the log's own beginning can have been collected
             lost += max(0, batch.source.offset - emitted[number].first)
@@ -190,7 +200,6 @@ def _read_experiences(
             later.add(np.full(len(keys), batch.source.offset >= emitted[batch.source.partition].end))
             if batch.rejected is not None:
                 rejected.add((batch.source.partition, batch.source.offset))
-        progress("experiences", count)
     return _Collected(
         every=every.all(),
         accepted=accepted.all(),
@@ -200,6 +209,7 @@ def _read_experiences(
         later=later.all().astype(np.bool_),
         done={n: d.mark.offset + int(d.mark.complete) for n, d in dedups.items() if d.mark},
         rejected=rejected,
+        unreadable=unreadable,
         repeats=sum(dedup.repeats for dedup in dedups.values()),
         lost_by_marks=lost + sum(dedup.lost for dedup in dedups.values()),
     )
@@ -281,6 +291,8 @@ def _compare_collected(expected: Keys, collected: _Collected, report: AuditRepor
     report.experiences_collected = len(np.unique(collected.accepted[~collected.later]))
     report.repeats = collected.repeats
     report.lost_by_marks = collected.lost_by_marks
+    report.unreadable = len(collected.unreadable)
+    report.details += collected.unreadable
     missing = np.setdiff1d(expected, accepted)
     report.lost += len(missing)
     report.duplicates += len(collected.accepted) - len(accepted)

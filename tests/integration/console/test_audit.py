@@ -215,6 +215,25 @@ def test_rejected_chunks_are_counted_apart(log: Log) -> None:
     assert report.lost == report.duplicates == report.lost_by_marks == 0
 
 
+@pytest.mark.parametrize("junk", [b"", b"hello", "torn"])
+def test_a_record_that_cannot_be_read_is_named_and_the_rest_is_counted(junk: bytes | str, log: Log) -> None:
+    value = junk if isinstance(junk, bytes) else encode_batch(log.batches[0][0])[:-5]
+    log.write(log.chunks, log.batches[:5])
+    producer = make_producer(log.kafka)
+    producer.produce(log.topics.experiences, value=value, partition=0)
+    assert producer.flush(20) == 0
+    log.write([], log.batches[5:])
+    log.acknowledge(CHUNKS)
+    report = log.audit(log.rows(log.batches, 10**6))
+    offset = sum(len(group) for group in log.batches[:5])
+    assert (report.unreadable, report.lost, report.duplicates, report.lost_by_marks) == (1, 0, 0, 0)
+    assert report.experiences_emitted == report.experiences_collected == report.experiences_archived
+    assert report.methods_agree
+    assert not report.clean
+    [detail] = report.details
+    assert detail.startswith(f"{log.topics.experiences}[0], offset {offset}: ")
+
+
 def test_there_is_no_verdict_on_an_archive_that_is_not_there(log: Log, tmp_path: Path) -> None:
     kafka = {"BOOTSTRAP_SERVERS": log.kafka.bootstrap_servers, "TOPIC_PREFIX": log.kafka.topic_prefix}
     settings = {f"GENERALS_KAFKA__{name}": value for name, value in kafka.items()}
