@@ -6,11 +6,11 @@ a service that ends by itself ends the soak. That nothing is lost is for `genera
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -27,6 +27,9 @@ from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TopicSpec
 
 SERVICES = ("collector", "writer", "trainer", "engine")
+FED_BY = {"collector": "engine", "writer": "collector", "trainer": "collector"}
+"""Without whom a service has nothing to do."""
+GROUPS = {"collector": "generals-collector", "writer": "generals-writer-local", "trainer": "trainer"}
 PARTITIONS = 4
 RETENTION = {"retention.bytes": str(48 << 20), "segment.bytes": str(12 << 20)}
 """Of a partition. Kafka deletes whole segments, so it holds up to one more."""
@@ -34,10 +37,14 @@ BROKER_SETTINGS = {"log.retention.check.interval.ms": "15000"}
 MIB = 1 << 20
 BLOCK = 512
 """Bytes, in `st_blocks`."""
+UNSEEN_SHARE = {"memory": 0.1, "open files": 0.1, "lag": 1.0, "disk": 1.0}
+"""What may stay hidden in a series' noise, as a share of its peak an hour. With more it cannot tell: two minutes of
+memory would hide a leak of gigabytes a day. Lag and disk go up and down by most of what they are."""
 STEP_S = 0.5
 ALL_WORK_WITHIN_S = 180.0
 
 Say = Callable[[str], None]
+Verdict = Literal["flat", "grows", "too noisy to tell", "too short to tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +80,38 @@ class SoakResult:
     series: dict[str, Series]
     trends: dict[str, Trend]
 
-    @property
-    def growing(self) -> list[str]:
-        return [name for name, found in self.trends.items() if not found.flat]
+    def verdict(self, name: str) -> Verdict:
+        """Of one series."""
+        found = self.trends.get(name)
+        if found is None:
+            return "too short to tell"
+        if found.grows:
+            return "grows"
+        return "too noisy to tell" if found.hides(UNSEEN_SHARE[kind_of(name)]) else "flat"
 
-    @property
-    def too_short(self) -> list[str]:
-        """Series with too few samples to tell."""
-        return [name for name in self.series if name not in self.trends]
+    def named(self, verdict: Verdict) -> list[str]:
+        """The series of which this is the verdict."""
+        return [name for name in self.series if self.verdict(name) == verdict]
 
     @property
     def passed(self) -> bool:
-        """Every series is known to be flat."""
-        return not self.growing and not self.too_short
+        """There are series, and each is known to be flat."""
+        return bool(self.series) and self.named("flat") == list(self.series)
 
     def to_json(self) -> dict[str, Any]:
-        verdicts = {name: asdict(found) | {"flat": found.flat} for name, found in self.trends.items()}
-        judged = {"trends": verdicts, "growing": self.growing, "too_short": self.too_short, "passed": self.passed}
-        return asdict(self) | judged
+        verdicts = {name: asdict(found) | {"flat": self.verdict(name) == "flat"} for name, found in self.trends.items()}
+        return asdict(self) | {
+            "trends": verdicts,
+            "growing": self.named("grows"),
+            "too_noisy": self.named("too noisy to tell"),
+            "too_short": self.named("too short to tell"),
+            "passed": self.passed,
+        }
+
+
+def kind_of(name: str) -> str:
+    """What a series is of: memory, open files, lag or disk."""
+    return name.partition(" of ")[0]
 
 
 def run_soak(options: SoakOptions, stop: StopFlag, say: Say = lambda _: None) -> SoakResult:
@@ -127,7 +148,7 @@ class _Soak:
         if "trainer" in options.services:
             self._folders["the trainer"] = options.run_dir / "trainer"
         self._ports: dict[str, int] = {}
-        self._series: dict[str, Series] = {}
+        self._series = awaited(options.services, list(self._folders))
         self._games: list[int] = []
         self._first_ticks = self._ticks = 0
 
@@ -152,7 +173,11 @@ class _Soak:
             due += self._options.sample_every_s
             if due >= next_word:
                 next_word += 60
-                sizes = [f"{name} {one.values[-1]:,.0f}" for name, one in self._series.items() if one.unit == "MiB"]
+                sizes = [
+                    f"{name} {one.values[-1]:,.0f}"
+                    for name, one in self._series.items()
+                    if one.unit == "MiB" and one.values
+                ]
                 say(f"{(due - begin) / 60:.0f} minutes, MiB: {', '.join(sizes)}")
 
     def result(self) -> SoakResult:
@@ -160,7 +185,7 @@ class _Soak:
         return SoakResult(
             minutes=self._options.minutes,
             ticks=self._ticks - self._first_ticks,
-            games_running=min(self._games),
+            games_running=min(self._games, default=0),
             series=self._series,
             trends={name: one for name, one in found.items() if one is not None},
         )
@@ -196,6 +221,17 @@ class _Soak:
         self._games.append(round(seen.total("generals_games_running")))
         self._ticks = round(seen.total("generals_ticks_total"))
         self._first_ticks = self._first_ticks or self._ticks
+
+
+def awaited(services: Sequence[str], folders: Sequence[str]) -> dict[str, Series]:
+    """Every series that there must be. One that never comes, because its question always failed, stays empty: too short
+    to tell."""
+    series: dict[str, Series] = {}
+    for service in services:
+        series[f"memory of the {service}"] = Series("MiB")
+        series[f"open files of the {service}"] = Series("")
+    series |= {f"lag of {GROUPS[service]}": Series("records") for service in services if service in GROUPS}
+    return series | {f"disk of {folder}": Series("MiB") for folder in folders}
 
 
 def _bounded(spec: TopicSpec) -> TopicSpec:

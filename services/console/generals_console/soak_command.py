@@ -34,9 +34,9 @@ def _show(result: SoakResult) -> None:
             f"{found.mean:,.1f}",
             f"{found.slope_per_hour:+,.2f}",
             f"± {found.noise_per_hour:,.2f}",
-            "flat" if found.flat else "grows",
+            result.verdict(name),
         )
         for name, found in result.trends.items()
     ]
-    rows += [(name, result.series[name].unit, "", "", "", "too short to tell") for name in result.too_short]
+    rows += [(n, one.unit, "", "", "", result.verdict(n)) for n, one in result.series.items() if n not in result.trends]
     print_table(("series", "unit", "mean", "slope an hour", "95 %", "verdict"), rows)

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from generals_console.soak import SoakResult
+from generals_console.soak import SoakResult, kind_of
 from generals_console.trend import WARM_UP
 
 COLUMNS = 2
@@ -15,7 +15,7 @@ COLUMNS = 2
 
 def draw_soak(result: SoakResult, path: Path) -> None:
     """A panel for memory, open files, lag and disk each; shaded is the warm-up, which has no part in the slopes."""
-    kinds = list(dict.fromkeys(_kind(name) for name in result.series))
+    kinds = list(dict.fromkeys(kind_of(name) for name in result.series))
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         rows = math.ceil(len(kinds) / COLUMNS)
         figure = Figure(figsize=(12, 3.4 * rows), layout="constrained")
@@ -27,12 +27,8 @@ def draw_soak(result: SoakResult, path: Path) -> None:
         figure.savefig(path, dpi=110)
 
 
-def _kind(name: str) -> str:
-    return name.partition(" of ")[0]
-
-
 def _draw_kind(axes: Axes, kind: str, result: SoakResult) -> None:
-    named = {name: one for name, one in result.series.items() if _kind(name) == kind}
+    named = {name: one for name, one in result.series.items() if kind_of(name) == kind}
     for name, series in named.items():
         found = result.trends.get(name)
         slope = f": {found.slope_per_hour:+,.1f} ± {found.noise_per_hour:,.1f} an hour" if found else ""

@@ -1,4 +1,4 @@
-"""Whether a series grows: its slope by least squares, and how far off that may be.
+"""Whether a series grows, and whether that could be told: its slope by least squares, and how far off that may be.
 
 Neighbouring samples of memory or lag are alike, so the noise of the slope is widened by their correlation; without that
 every sawtooth would look like growth. Pure.
@@ -21,16 +21,27 @@ MOST_CORRELATION = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A series after its warm-up, in its own unit: the mean, the slope an hour, and half the slope's 95 % interval."""
+    """A series after its warm-up, in its own unit.
+
+    mean, peak: its level.  slope_per_hour, noise_per_hour: the slope, and half its 95 % interval.
+    """
 
     mean: float
+    peak: float
     slope_per_hour: float
     noise_per_hour: float
 
     @property
-    def flat(self) -> bool:
-        """Not growing: the slope is within its noise, or small beside the mean."""
-        return self.slope_per_hour <= max(self.noise_per_hour, SMALL_SHARE * abs(self.mean))
+    def grows(self) -> bool:
+        """Whether the slope is above its noise, and not small beside the mean."""
+        return self.slope_per_hour > max(self.noise_per_hour, SMALL_SHARE * abs(self.mean))
+
+    def hides(self, share: float) -> bool:
+        """Whether the noise would hide a growth, an hour, of this share of the peak.
+
+        The peak, because the mean of a sawtooth that falls to nothing says little.
+        """
+        return self.noise_per_hour > share * self.peak
 
 
 def trend(at_s: Sequence[float], values: Sequence[float]) -> Trend | None:
@@ -45,7 +56,7 @@ def trend(at_s: Sequence[float], values: Sequence[float]) -> Trend | None:
     slope = float(centred @ level) / spread
     residuals = level - level.mean() - slope * centred
     deviation = float(np.sqrt(residuals @ residuals / (len(level) - 2) / spread))
-    return Trend(float(level.mean()), slope, TWO_SIDED_95 * deviation * _widening(residuals))
+    return Trend(float(level.mean()), float(level.max()), slope, TWO_SIDED_95 * deviation * _widening(residuals))
 
 
 def _widening(residuals: NDArray[np.float64]) -> float:
