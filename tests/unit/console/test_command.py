@@ -108,6 +108,22 @@ def test_secrets_are_shown_as_stars() -> None:
     assert json.loads(done.stdout)["kafka"]["sasl_username"] == "me"
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "message"),
+    [
+        ("archive export nowhere --to copy --format foo", "--format", "must be of parquet, npz, tfrecord"),
+        ("archive prune nowhere --days 1e12", "--days", "1e+12 days lead to no date"),
+        ("archive prune nowhere --days inf", "--days", "inf days lead to no date"),
+        ("tournament random expander --anchor foo", "--anchor", "must be of the players: random, expander"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_is_done(command: str, option: str, message: str) -> None:
+    done = run(*command.split())
+    assert done.returncode == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert f"Invalid value for {option}: {message}" in said
+
+
 def test_a_broker_that_is_not_there_is_one_message() -> None:
     done = run("topics", "list", GENERALS_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert done.returncode == 1

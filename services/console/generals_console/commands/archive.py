@@ -88,7 +88,10 @@ def prune(
     from generals_writer.archive import open_store
     from generals_writer.archive import prune as take_away
 
-    before = datetime.now(UTC) - timedelta(days=days)
+    try:
+        before = datetime.now(UTC) - timedelta(days=days)
+    except OverflowError as error:
+        raise typer.BadParameter(f"{days:g} days lead to no date", param_hint="--days") from error
     report = take_away(
         archive_store(archive, topic),
         topic,
@@ -110,7 +113,10 @@ def export(
     """Write the archive's experiences elsewhere, in another format."""
     from generals_writer.archive import export as copy
     from generals_writer.archive import open_store
+    from generals_writer.formats import FORMAT_NAMES
 
+    if form not in FORMAT_NAMES:
+        raise typer.BadParameter(f"must be of {', '.join(FORMAT_NAMES)}", param_hint="--format")
     with status(as_json, "exporting") as say:
         report = copy(
             archive_store(archive, topic), open_store(to), topic, format_name=form, progress=lambda key, _rows: say(key)

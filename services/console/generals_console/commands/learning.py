@@ -96,6 +96,8 @@ def tournament(
 
     if len(set(players)) < 2:
         raise OperatorError("a tournament needs two players at least")
+    if anchor and anchor not in players:
+        raise typer.BadParameter(f"must be of the players: {', '.join(players)}", param_hint="--anchor")
     found = {name: _player(name, config) for name in dict.fromkeys(players)}
     results = {}
     with status(as_json, "playing") as say:
