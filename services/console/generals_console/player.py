@@ -1,6 +1,8 @@
 """Plays a film in the terminal. Keys: space pauses, → or . steps, ← or , steps back, + and - change the speed,
 0-9 take a player's view, a shows all, q ends."""
 
+import os
+import re
 import select
 import sys
 import termios
@@ -19,6 +21,8 @@ from generals_console.film import Film
 
 FASTEST, SLOWEST = 200.0, 0.5
 ARROWS = {"\x1b[C": ".", "\x1b[D": ","}
+KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|.", re.DOTALL)
+AT_ONCE = 1024
 FOG = 0x30
 """What fog is drawn as: a mountain-like tile of nobody."""
 
@@ -106,7 +110,7 @@ def _keys() -> Iterator["_Keys"]:
 
 
 class _Keys:
-    """Call it with seconds to wait; it returns the keys pressed meanwhile."""
+    """Call it with seconds to wait; it returns the keys pressed meanwhile, as soon as there are some."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
@@ -115,13 +119,16 @@ class _Keys:
         if self._descriptor is None:
             time.sleep(wait_s)
             return []
-        end = time.monotonic() + wait_s
-        keys: list[str] = []
-        while (left := end - time.monotonic()) > 0:
-            ready, _, _ = select.select([sys.stdin], [], [], left)
-            if ready:
-                key = sys.stdin.read(1)
-                key = ARROWS.get(key + sys.stdin.read(2), "") if key == "\x1b" else key
-                keys.append(key)
-                break
-        return keys
+        ready, _, _ = select.select([self._descriptor], [], [], wait_s)
+        if not ready:
+            return []
+        # Not by sys.stdin: what that has read ahead, select does not see.
+        sent = os.read(self._descriptor, AT_ONCE)
+        if not sent:  # the terminal is gone, and would be ready for ever
+            self._descriptor = None
+        return keys_of(sent.decode(errors="replace"))
+
+
+def keys_of(sent: str) -> list[str]:
+    """What was pressed, from what a terminal sent at once: a key is a character, or a whole sequence behind Esc."""
+    return [ARROWS.get(key, key) for key in KEY.findall(sent)]
