@@ -31,7 +31,10 @@ PICTURES = REPOSITORY / "docs" / "results"
 NO_BENCHMARKS = frozenset({"answers", "results", "restart", "live", "naive_faust", "real_play"})
 
 TARGETS: dict[str, tuple[str, str]] = {
-    "P1": ("Live: engine → Kafka → Faust → Kafka → replay buffer and archive, one machine", "200,000 experiences/s"),
+    "P1": (
+        "Live: engine → Kafka → Faust → Kafka → replay buffer and archive, one machine; the learner takes no steps",
+        "200,000 experiences/s",
+    ),
     "P2": ("Engine: whole games, chunks encoded as they are sent", "600,000 ticks/s a core"),
     "P3": ("Encode, mask, reward", "1,500,000 experiences/s a core"),
     "P4": ("One Faust collector process, broker beside it", "300,000 experiences/s"),

@@ -46,6 +46,11 @@ def test_the_page_has_figure_peer_command_machine_date_and_picture(results: Modu
     assert (tmp_path / "results" / "P4-thing.png").stat().st_size > 1000
 
 
+def test_the_live_figure_is_said_to_be_without_a_learner_at_work(results: ModuleType, tmp_path: Path) -> None:
+    write(tmp_path, "thing", HEADER, {**FIGURE, "id": "P1"})
+    assert "one machine; the learner takes no steps\n" in made(results, tmp_path)
+
+
 def test_rows_that_nobody_measured_are_named(results: ModuleType, tmp_path: Path) -> None:
     write(tmp_path, "thing", HEADER, FIGURE)
     assert "Not measured yet: P1, P2, P3, P5" in made(results, tmp_path)
