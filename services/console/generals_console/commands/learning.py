@@ -1,6 +1,7 @@
 """`generals learn`, `evaluate`, `tournament`, `serve`: agents, from the first game to the last match."""
 
 import itertools
+import os
 import sys
 import time
 from pathlib import Path
@@ -156,7 +157,8 @@ def _player(spec: str, config: Path | None) -> Any:
     from generals_engine.policies import HEURISTICS, UnknownPolicy
     from generals_runtime.published_policies import read_policies
 
-    if spec == "latest" and config is None and LATEST.exists():
+    named = config is not None or "GENERALS_KAFKA__BOOTSTRAP_SERVERS" in os.environ
+    if spec == "latest" and not named and LATEST.exists():
         spec = str(LATEST)
     try:
         if spec in HEURISTICS or ":" in spec or spec.endswith(".onnx"):
