@@ -11,7 +11,9 @@ from generals_console.stopping import StopFlag
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_minute_of_chaos_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
-    options = ChaosOptions(minutes=1.2, seed=seed, faults_per_minute=12, run_dir=tmp_path / "run", ticks_per_second=600)
+    options = ChaosOptions(
+        minutes=1.2, seed=seed, faults_per_minute=12, run_dir=tmp_path / "run", ticks_per_second=600, trainer=True
+    )
     result = run_chaos(options, StopFlag(), print)
     assert result.clean, result.to_json()
     assert sum(result.faults.values()) == 14

@@ -1,8 +1,8 @@
 """Chaos: everything runs under load, faults strike everything, and at the end every experience is counted.
 
-What is claimed is what the audit finds by brute force and by marks, for each archive, and what a reader counted that
-was killed and frozen like all the others. Chunks in the memory of an engine that is killed die with it: its games are
-`unfinished`, and the audit counts them apart.
+What is claimed is what the audit finds by brute force and by marks, for each archive, what a reader counted that was
+killed and frozen like all the others, and what a trainer inserted in all its lives. Chunks in the memory of an engine
+that is killed die with it: its games are `unfinished`, and the audit counts them apart.
 """
 
 import os
@@ -76,7 +76,8 @@ class ChaosResult:
     """What happened. Counts are experiences where not said otherwise.
 
     faults: injected, by target and kind.  gave_up: processes that ended by themselves and were started again.
-    reader_*: what the reader counted by itself.  left_out: kinds of faults that this machine does not allow, and why.
+    reader_*: what the reader counted by itself.  trainer_experiences: inserted into its replay buffer in all its lives,
+    None without a trainer.  left_out: kinds of faults that this machine does not allow, and why.
     """
 
     seed: int
@@ -98,6 +99,7 @@ class ChaosResult:
     reader_missing: int
     reader_duplicates: int
     reader_repeats_dropped: int
+    trainer_experiences: int | None
     recovery: dict[str, Recovery]
     not_recovered: list[str]
     gave_up: dict[str, int]
@@ -113,6 +115,7 @@ class ChaosResult:
             self.methods_agree
             and self.audits_clean
             and self.reader_experiences == self.experiences_collected
+            and self.trainer_experiences in (None, self.experiences_collected)
             and archives
         )
         return agree and not wrong and not self.not_recovered and self.experiences_collected > 0
@@ -233,7 +236,7 @@ class _Run:
             self._fleet.remove(engine, timeout_s=40.0)
         self._until(self._drained, DRAIN_WITHIN_S)
         for member in self._fleet.members:
-            if member.service != "reader":
+            if member.service not in ("reader", "trainer"):
                 self._fleet.remove(member)
 
     def audit(self) -> ChaosResult:
@@ -248,11 +251,15 @@ class _Run:
             for name, url in self._stores.audit_urls.items()
         }
         collected = next(iter(reports.values())).experiences_collected
-        self._until(lambda: self._reader().experiences >= collected, RECOVER_WITHIN_S)
+        self._until(lambda: min([self._reader().experiences, *self._inserted()]) >= collected, RECOVER_WITHIN_S)
         return self._result(reports)
 
     def _reader(self) -> Counts:
         return Saved.read(self._reader_state).counts
+
+    def _inserted(self) -> list[int]:
+        """What the trainer has inserted in all its lives, if there is a trainer."""
+        return [round(self._fleet.work(trainer)) for trainer in self._fleet.of("trainer")]
 
     def _drained(self) -> bool:
         """Whether collectors and writers have committed everything. Asks the broker, so not too often."""
@@ -297,6 +304,7 @@ class _Run:
             reader_missing=reader.missing + reader.lost_chunks,
             reader_duplicates=reader.duplicates,
             reader_repeats_dropped=reader.repeats,
+            trainer_experiences=next(iter(self._inserted()), None),
             recovery={
                 service: Recovery(len(times), round(median(times), 1), round(max(times), 1))
                 for service, times in sorted(self._fleet.recoveries.items())

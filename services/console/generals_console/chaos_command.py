@@ -80,6 +80,7 @@ def _counts(result: ChaosResult) -> dict[str, int]:
         "collected": result.experiences_collected,
         **{f"archived: {name}": count for name, count in result.archived.items()},
         "counted by the reader": result.reader_experiences,
+        **({} if result.trainer_experiences is None else {"inserted by the trainer": result.trainer_experiences}),
         "lost": result.lost,
         "missing for the reader": result.reader_missing,
         "duplicates": result.duplicates,
