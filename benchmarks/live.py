@@ -26,7 +26,7 @@ from generals_runtime.settings import KafkaSettings
 SIDE, PLAYERS, PARTITIONS = 20, 2, 8
 SERVICES = ("collector", "writer", "trainer", "engine")
 START_WITHIN_S = DRAIN_WITHIN_S = 300.0
-CONTROL_S, SAMPLE_S = 0.5, 1.0
+CONTROL_S = 1.0
 LEAST_PRIORITY = 19
 
 
@@ -101,7 +101,7 @@ class Live:
         )
 
     def run_for(self, seconds: float) -> list[Reading]:
-        """Let it run, holding the engine while too much lies in between. A reading about every second."""
+        """Let it run, holding the engine while too much lies in between. A reading a second: more would cost."""
         readings = [self.read()]
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
@@ -111,9 +111,8 @@ class Live:
             if self._held:
                 self.held_s += time.monotonic() - now
             self._hold(reading.backlog > self._most_backlog)
-            if reading.at_s - readings[-1].at_s >= SAMPLE_S:
-                readings.append(reading)
-        return [*readings, self.read()]
+            readings.append(reading)
+        return readings
 
     def wait_for_both_sinks(self) -> None:
         """Raises TimeoutError."""
