@@ -1,10 +1,9 @@
 """Ctrl-C as a flag that long waits look at."""
 
-import signal
-import threading
-from types import FrameType
+from collections.abc import Callable
 
 from generals_runtime.errors import OperatorError
+from generals_runtime.stop import Stop
 
 
 class Stopped(OperatorError):
@@ -15,26 +14,22 @@ class StopFlag:
     """Set by SIGINT and SIGTERM while it is entered. Waiting on it raises Stopped once it is set."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._stop = Stop()
+        self._restore: Callable[[], None] = lambda: None
 
     def __enter__(self) -> "StopFlag":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._set)
+        self._restore = self._stop.on_signals()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+        self._restore()
 
     def check(self) -> None:
         """Raises Stopped if the flag is set."""
-        if self._event.is_set():
+        if self._stop:
             raise Stopped("stopped")
 
     def wait(self, seconds: float) -> None:
         """Sleep, but no longer than until the flag is set; then raise Stopped."""
-        self._event.wait(seconds)
+        self._stop.wait(seconds)
         self.check()
-
-    def _set(self, _number: int, _frame: FrameType | None) -> None:
-        self._event.set()

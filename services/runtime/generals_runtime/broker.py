@@ -33,6 +33,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from generals_runtime.kafka_jars import BrokerError, BrokerUnavailable, fetch_jars, find_jars, find_java
+from generals_runtime.stop import Stop
 
 __all__ = ["BrokerError", "BrokerUnavailable", "EmbeddedBroker", "free_port", "main", "new_cluster_id"]
 
@@ -331,15 +332,14 @@ def _ignore(_error: KafkaError) -> None:
 
 def _serve(data_dir: Path, port: int) -> None:
     """Run a broker in the foreground until SIGINT or SIGTERM."""
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
+    stop = Stop()
+    stop.on_signals()
     with EmbeddedBroker(data_dir, port=port) as broker:
         sys.stdout.write(f"Kafka answers on {broker.bootstrap_servers}, data and log in {broker.data_dir}\n")
         sys.stdout.flush()
-        while broker.running and not done.wait(0.2):
+        while broker.running and not stop.wait(0.2):
             pass
-        if not done.is_set():
+        if not stop:
             raise BrokerError(f"Kafka ended by itself; see {broker.log_file}")
 
 

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import FrameType
 from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
@@ -29,6 +27,7 @@ from generals_runtime import logs, memory, metrics, tracing
 from generals_runtime.errors import OperatorError
 from generals_runtime.health import HealthServer
 from generals_runtime.settings import ObservabilitySettings, ServiceSettings, SettingsError, load
+from generals_runtime.stop import Stop
 from generals_runtime.watchdog import Watchdog
 
 __all__ = ["Abortable", "Finished", "ReportsReadiness", "Service", "StartsSlowly", "Stop", "main", "run"]
@@ -82,34 +81,6 @@ class StartsSlowly(Protocol):
     """A service whose start may take longer than a stall is allowed to: it calls `alive` as it gets on."""
 
     alive: Callable[[], None]
-
-
-class Stop:
-    """A flag with a reason. Setting it is all that a signal handler does."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.reason = ""
-
-    def __bool__(self) -> bool:
-        return self._event.is_set()
-
-    def set(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        self._event.set()
-
-    def on_signals(self) -> Callable[[], None]:
-        """Handle SIGINT and SIGTERM; returns what puts the former handlers back."""
-        former = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def restore() -> None:
-            for number, handler in former.items():
-                signal.signal(number, handler)
-
-        return restore
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.set(signal.Signals(number).name)
 
 
 def run(

@@ -13,7 +13,6 @@ has no x, y, direction and split. /live, /ready and /metrics are as with every s
 """
 
 import json
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from generals_engine.trained.playing import best
 from generals_engine.trained.views import MINE, Views
 from generals_engine.trained.watching import PolicyWatcher
 from generals_runtime.settings import KafkaSettings
+from generals_runtime.stop import Stop
 from generals_schemas.actions import MAX_SIDE, decode
 
 _log = structlog.get_logger("generals_engine.serving")
@@ -212,14 +212,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def serve_policy(kafka: KafkaSettings, name: str, *, host: str, port: int) -> int:
     """Answer until SIGINT or SIGTERM. Returns the exit code."""
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
+    stop = Stop()
+    stop.on_signals()
     watcher = PolicyWatcher(kafka, name)
     watcher.wait(WAIT_S)
     server = PolicyServer(watcher.newest, host=host, port=port)
     _log.info("serving", policy=name, url=f"http://{host}:{server.port}/act")
-    done.wait()
+    stop.wait()
     server.close()
     watcher.close()
     return 0
