@@ -24,7 +24,7 @@ from generals_runtime.broker import EmbeddedBroker, free_port
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import KafkaUnavailable, ensure_topics
 from generals_runtime.settings import KafkaSettings
-from generals_schemas.topics import TopicSpec
+from generals_schemas.topics import Topics, TopicSpec
 
 SERVICES = ("collector", "writer", "trainer", "engine")
 FED_BY = {"collector": "engine", "writer": "collector", "trainer": "collector"}
@@ -32,7 +32,10 @@ FED_BY = {"collector": "engine", "writer": "collector", "trainer": "collector"}
 GROUPS = {"collector": "generals-collector", "writer": "generals-writer-local", "trainer": "trainer"}
 PARTITIONS = 4
 RETENTION = {"retention.bytes": str(48 << 20), "segment.bytes": str(12 << 20)}
-"""Of a partition. Kafka deletes whole segments, so it holds up to one more."""
+"""Of a partition of play. Kafka deletes whole segments, so it holds up to one more."""
+
+SMALL_RETENTION = {"retention.bytes": str(1 << 20), "segment.bytes": str(1 << 20)}
+"""Of the other topics, which would take hours to fill as much and look like growth until then."""
 BROKER_SETTINGS = {"log.retention.check.interval.ms": "15000"}
 MIB = 1 << 20
 BLOCK = 512
@@ -127,7 +130,7 @@ def run_soak(options: SoakOptions, stop: StopFlag, say: Say = lambda _: None) ->
         say("starting Apache Kafka")
         broker = stack.enter_context(EmbeddedBroker(run_dir / "kafka", settings=BROKER_SETTINGS))
         kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
-        ensure_topics(kafka, [_bounded(spec) for spec in kafka.topics().with_partitions(PARTITIONS)])
+        ensure_topics(kafka, _bounded(kafka.topics().with_partitions(PARTITIONS)))
         config = run_dir / "soak.yaml"
         config.write_text(yaml.safe_dump(_configuration(options, kafka, run_dir), sort_keys=False), encoding="utf-8")
         children = stack.enter_context(Children(run_dir / "logs", {"GENERALS_CONFIG": str(config)}))
@@ -234,9 +237,15 @@ def awaited(services: Sequence[str], folders: Sequence[str]) -> dict[str, Series
     return series | {f"disk of {folder}": Series("MiB") for folder in folders}
 
 
-def _bounded(spec: TopicSpec) -> TopicSpec:
-    """Deleted from its old end, unless it is compacted: pointers to policies are few."""
-    return spec if "compact" in spec.config.get("cleanup.policy", "") else replace(spec, config=spec.config | RETENTION)
+def _bounded(topics: Topics) -> list[TopicSpec]:
+    """Deleted from their old end, unless they are compacted: pointers to policies are few."""
+    play = (topics.transitions, topics.experiences)
+    return [
+        spec
+        if "compact" in spec.config.get("cleanup.policy", "")
+        else replace(spec, config=spec.config | (RETENTION if spec in play else SMALL_RETENTION))
+        for spec in topics
+    ]
 
 
 def _disk_used(folder: Path) -> int:
