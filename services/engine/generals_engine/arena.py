@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings, wrap_batch_policies
 from generals_engine.policies import HEURISTICS, Policy, find_policy
-from generals_engine.policies.protocol import BatchPolicy, NoAnswer, Observations, Version, next_version
+from generals_engine.policies.protocol import NoAnswer, Observations, WrappedPolicy
 from generals_runtime.published_policies import PolicyDirectory, PolicyError, fetch_policy
 from generals_schemas.records import PolicyRef
 
@@ -92,22 +92,12 @@ def trained(artefact: bytes, ref: PolicyRef) -> Policy:
     return Policy(name, codes.EXTERNAL, NewestPolicy(TrainedSettings(name=ref.name), lambda: network, seed=0))
 
 
-class _MustAnswer:
+class _MustAnswer(WrappedPolicy):
     """A policy of a match: one that cannot be asked has not lost, there was no match."""
-
-    def __init__(self, policy: BatchPolicy) -> None:
-        self._policy = policy
-
-    @property
-    def ref(self) -> PolicyRef:
-        return self._policy.ref
-
-    def next_version(self, before: Version | None) -> Version:
-        return next_version(self._policy, before)
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
         try:
-            return self._policy.act(observations)
+            return super().act(observations)
         except NoAnswer as error:
             raise PolicyError(f"no answer: {error}") from error
 

@@ -12,30 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_engine.play_settings import PlaySettings, wrap_batch_policies
-from generals_engine.policies.protocol import BatchPolicy, NoAnswer, Observations, Version, next_version
+from generals_engine.policies.protocol import BatchPolicy, NoAnswer, Observations, WrappedPolicy
 from generals_runtime.metrics import EngineMetrics, policy_label
-from generals_schemas.records import PolicyRef
 
 Answer = NDArray[np.int32] | Exception
 
 
-class PatientPolicy:
+class PatientPolicy(WrappedPolicy):
     """A policy that may take as long as it likes. Where it has no answer its players pass, and that is counted."""
 
     def __init__(self, policy: BatchPolicy, observed: EngineMetrics) -> None:
-        self._policy = policy
+        super().__init__(policy)
         self._timeouts = observed.policy_timeouts
-
-    @property
-    def ref(self) -> PolicyRef:
-        return self._policy.ref
-
-    def next_version(self, before: Version | None) -> Version:
-        return next_version(self._policy, before)
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
         try:
-            return self._policy.act(observations)
+            return super().act(observations)
         except NoAnswer:
             return self._pass(observations)
 

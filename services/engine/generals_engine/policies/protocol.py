@@ -80,3 +80,20 @@ class ChangingPolicy(BatchPolicy, Protocol):
 def next_version(policy: BatchPolicy, before: Version | None) -> Version:
     """Who plays the next chunk, of any policy."""
     return policy.next_version(before) if isinstance(policy, ChangingPolicy) else Version(policy.ref)
+
+
+class WrappedPolicy:
+    """A policy behind another one that watches over it: what `act` adds is the subclass's."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        self._policy = policy
+
+    @property
+    def ref(self) -> PolicyRef:
+        return self._policy.ref
+
+    def next_version(self, before: Version | None) -> Version:
+        return next_version(self._policy, before)
+
+    def act(self, observations: Observations) -> NDArray[np.int32]:
+        return self._policy.act(observations)
