@@ -19,7 +19,8 @@ from generals_engine.trained.watching import PolicyWatcher
 from generals_engine.trained_settings import TrainedSettings
 from generals_runtime import metrics
 from generals_runtime.kafka import make_producer
-from generals_runtime.objects import StoreUnavailable, open_store
+from generals_runtime.local_store import LocalStore
+from generals_runtime.objects import StoreUnavailable
 from generals_runtime.published_policies import fetch_policy
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.encodings import get_encoding
@@ -29,11 +30,21 @@ from generals_trainer.onnx_export import OnnxExport
 from generals_trainer.policies import Publisher
 
 
+class SpoilingStore(LocalStore):
+    """While `spoils` it stores something else than what it is given."""
+
+    spoils = False
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = True) -> None:
+        super().put(key, data[:-1] + b"x" if self.spoils else data, if_absent=if_absent)
+
+
 class Trainer:
     """Publishes networks with random weights."""
 
     def __init__(self, kafka: KafkaSettings, folder: Path) -> None:
-        self._publisher = Publisher(kafka, open_store(folder), "dqn")
+        self._store = SpoilingStore(folder)
+        self._publisher = Publisher(kafka, self._store, "dqn")
         self._export = OnnxExport(9)
 
     def publish(self, *, spoil: bool = False) -> PolicyPointer:
@@ -42,11 +53,8 @@ class Trainer:
             network = QNetwork(get_encoding("nine_planes"), width=4, blocks=1)
             torch.nn.init.normal_(network.moves.weight)
         metadata = {"encoding": "nine_planes", "trainer_steps": "5"}
-        pointer = self._publisher.publish(self._export.make(network, metadata), metadata)
-        if spoil:
-            file = Path(pointer.url)
-            file.write_bytes(file.read_bytes()[:-1] + b"x")
-        return pointer
+        self._store.spoils = spoil  # before the pointer is there: who reads it may be quick
+        return self._publisher.publish(self._export.make(network, metadata), metadata)
 
     def close(self) -> None:
         self._publisher.close()
