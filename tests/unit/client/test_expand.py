@@ -123,9 +123,14 @@ def test_bits_behind_the_last_tile_are_no_tiles(compiled: bool, seed: int) -> No
     armies = np.maximum(armies, 2)
     damaged = bits.copy()
     damaged[:, :, -1] |= 0xFE
-    shape = {"rows": np.arange(30), "planes": BASE_PLANES, "width": width, "height": height, "compiled": compiled}
-    expected = legal_actions(armies=armies, bits=bits, **shape)  # type: ignore[arg-type] # one dict for both calls
-    assert np.array_equal(legal_actions(armies=armies, bits=damaged, **shape), expected)  # type: ignore[arg-type] # as above
+
+    def legal(stored: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        return legal_actions(
+            armies=armies, bits=stored, rows=np.arange(30), width=width, height=height, planes=BASE_PLANES,
+            compiled=compiled,
+        )  # fmt: skip
+
+    assert np.array_equal(legal(damaged), legal(bits))
 
 
 @pytest.mark.parametrize("compiled", [True, False])
