@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from generals_client.errors import SourceChanged
 from generals_client.positions import Deduplicator
 from generals_schemas.batch_fields import batch_fields, fields_source
 from generals_schemas.errors import BadRecord
+from generals_schemas.records import Source
 from generals_writer.claims import Claim, Counts, Cursor, Planned
+from generals_writer.errors import ClaimConflict
 from generals_writer.formats import Format, get_format
 from generals_writer.formats.entries import PackedEntry, UnreadableEntry
 from generals_writer.layout import LogPartition, hour_of, object_key
@@ -58,12 +61,12 @@ def build(
 
     Raises:
         UnknownSchema: a record of another schema: the archive is deployed before its producers.
-        SourceChanged: a batch was made from another transitions topic than those before it.
+        ClaimConflict: a batch was made from another transitions topic than those before it.
     """
     form = get_format(format_name)
     unreadable: dict[int, BadRecord] = {}
     while True:  # a batch whose arrays turn out wrong is left out, and the cut is made anew without it
-        reading = _Reading(before, origin.log.number, unreadable)
+        reading = _Reading(before, origin.log, unreadable)
         for record in records:
             reading.add(record)
         claim = Claim(
@@ -113,9 +116,10 @@ def object_metadata(claim: Claim, planned: Planned) -> dict[str, object]:
 class _Reading:
     """One pass over a segment's records."""
 
-    def __init__(self, before: Cursor, partition: int, unreadable: Mapping[int, BadRecord]) -> None:
+    def __init__(self, before: Cursor, log: LogPartition, unreadable: Mapping[int, BadRecord]) -> None:
+        self._log = log
         self._known_unreadable = unreadable
-        self.dedup = Deduplicator(partition, before.mark, before.source_id)
+        self.dedup = Deduplicator(log.number, before.mark, before.source_id)
         self.hours: dict[int, list[PackedEntry]] = {}
         self.reasons: Counter[str] = Counter()
         self.records = self.rejected = self.unreadable = 0
@@ -130,7 +134,7 @@ class _Reading:
             self.unreadable += 1
             self.reasons[f"unreadable: {error.reason}"] += 1
             return
-        if not self.dedup.accept(fields_source(fields)):
+        if not self._is_new(fields_source(fields), record.offset):
             return
         if fields["rejected"] is not None:
             self.rejected += 1
@@ -138,6 +142,17 @@ class _Reading:
             return
         entry = PackedEntry(fields, record.offset, record.timestamp_ms)
         self.hours.setdefault(hour_of(record.timestamp_ms), []).append(entry)
+
+    def _is_new(self, source: Source, offset: int) -> bool:
+        try:
+            return self.dedup.accept(source)
+        except SourceChanged as error:
+            raise ClaimConflict(
+                f"{self._log.topic} partition {self._log.number}, offset {offset}: the record was made from topic "
+                f"{source.topic} with id {source.topic_id}, those before it when that had id {self.dedup.source_id}: "
+                f"{source.topic} was deleted and created anew, so repeats can no longer be told. Delete "
+                f"{self._log.topic} too, or take another kafka.topic_prefix, and give the writer an empty destination."
+            ) from error
 
     def counts(self) -> Counts:
         entries = [entry for hour in self.hours.values() for entry in hour]

@@ -120,7 +120,7 @@ class _Pool:
 
     def add(self, record: ExperienceBatch) -> None:
         # Copies: what an object was read into is as large as hundreds of records, and would stay for one of them.
-        own = {name: getattr(record, name).copy() for name in ("bits", "actions", "rewards")}
+        own = {name: getattr(record, name).copy() for name in ("bits", "scalars", "actions", "rewards")}
         self._records.append(replace(record, **own, log_probs=None))
         self.steps += record.steps
 

@@ -1,8 +1,8 @@
 """One destination: its consumer group, its open segments, and what it does when its store fails.
 
-Unusual: there is one way back from everything. A partition newly assigned, overtaken by a rival or half done by a
-crash is *unsettled*: its last claim is looked up and finished, and reading goes on at that claim's end. What the
-group committed is never asked for.
+Unusual: there is one way back from everything. A partition newly assigned, overtaken by a rival, half done by a crash
+or read more slowly than the log forgets is *unsettled*: its last claim is looked up and finished, and reading goes on
+at that claim's end. What the group committed is never asked for.
 
 A failing store never loses anything: a segment that cannot be stored stays in memory and is tried again, with growing
 pauses, while the group is kept alive and nothing more is fetched. A store that refuses us before anything was stored
@@ -27,7 +27,6 @@ from generals_runtime.objects import ObjectStore, StoreError, StoreFull, StoreRe
 from generals_writer import __version__
 from generals_writer.build import Built, Origin, build
 from generals_writer.claims import Cursor
-from generals_writer.errors import LogExpired
 from generals_writer.index import add_to_indices
 from generals_writer.kafka_log import KafkaLog, bounds, check_within, to_record
 from generals_writer.layout import LogPartition
@@ -47,7 +46,7 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class _Partitions:
-    """What is assigned: not yet settled, or settled with an open segment; and what waits for the store."""
+    """What is assigned: unsettled, with an open segment, or both if to be settled again; and what waits for a store."""
 
     unsettled: set[int] = field(default_factory=set)
     segments: dict[int, OpenSegment] = field(default_factory=dict)
@@ -136,8 +135,7 @@ class DestinationWriter:
     def _flush(self) -> None:
         self._publish_waiting()
         for number in list(self._mine.segments):
-            while self._mine.segments[number].records:
-                self._close_segment(number, "stopping")
+            self._close_all(number, "stopping")
 
     def _publish_waiting(self) -> None:
         if self._mine.waiting is not None:
@@ -194,22 +192,26 @@ class DestinationWriter:
 
     def _take(self, message: Message) -> None:
         error = message.error()
+        number = message.partition() or 0
         if error is not None:
-            self._check(error)
+            self._check(error, number)
             return
-        segment = self._mine.segments.get(message.partition() or 0)
+        segment = self._mine.segments.get(number)
         record = to_record(message)
         if segment is None or record.offset < segment.end:  # fetched before a rebalance or a new position
             return
         segment.add(record, self._clock())
         self._observer.consumed(message)
 
-    def _check(self, error: KafkaError) -> None:
+    def _check(self, error: KafkaError, number: int) -> None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            raise LogExpired(f"{self._topic}: {error.str()}: records expired before they were archived")
-        if not passes(error):
+            self._log.warning("the log does not hold what comes next", partition=number, error=error.str())
+            if number in self._mine.segments:
+                self._mine.unsettled.add(number)
+        elif passes(error):
+            self._log.warning("the consumer goes on after an error", error=error.str())
+        else:
             raise OperatorError(f"{self._topic}: {error.str()}")
-        self._log.warning("the consumer goes on after an error", error=error.str())
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing is fetched until the partitions are settled, which is done outside the callback."""
@@ -229,20 +231,28 @@ class DestinationWriter:
         for number in sorted(self._mine.unsettled):
             if self._clock() > until:
                 break
-            cursor = self._run(self._publisher(number).settle())
-            self._mine.segments[number] = OpenSegment(self._within_log(number, cursor))
+            self._settle(number)
             self._mine.unsettled.discard(number)
             self._proven = True
         self._fetch_from_segments()
 
-    def _within_log(self, number: int, cursor: Cursor) -> Cursor:
+    def _settle(self, number: int) -> None:
+        """What is in memory is archived first: a log that has lost what comes next has lost that too."""
+        if number in self._mine.segments:
+            self._close_all(number, "expired")
+        cursor = self._run(self._publisher(number).settle(self._archived))
+        self._mine.segments[number] = OpenSegment(cursor)
         log = LogPartition(self._topic, number)
         low, high = bounds(self._consumer, log)
-        if cursor.offset < low and self._settings.on_expired == "skip":
-            self._log.error("the log lost what was not archived", partition=number, first=cursor.offset, end=low)
-            publisher = self._publisher(number)
-            return self._run(publisher.publish(publisher.skip_expired(cursor, low))).cursor
+        if self._settings.on_expired == "skip":
+            cursor = self._skip_expired(number, cursor, low)
         check_within(log, cursor.offset, low, high)
+
+    def _skip_expired(self, number: int, cursor: Cursor, low: int) -> Cursor:
+        """The gap is a segment like any other, though of no records; a rival may have written down less of it."""
+        while cursor.offset < low:
+            self._log.error("the log lost what was not archived", partition=number, first=cursor.offset, end=low)
+            cursor = self._publish(number, self._publisher(number).skip_expired(cursor, low))
         return cursor
 
     def _fetch_from_segments(self) -> None:
@@ -254,6 +264,10 @@ class DestinationWriter:
         self._consumer.resume(places)
         self._consumer.assign(places)
         self._paused = False
+
+    def _close_all(self, number: int, reason: str) -> None:
+        while self._mine.segments[number].records:
+            self._close_segment(number, reason)
 
     def _close_segment(self, number: int, reason: str) -> None:
         segment = self._mine.segments[number]
@@ -268,10 +282,11 @@ class DestinationWriter:
             created_ms=int(time.time() * 1000),
         )
         self._log.debug("segment built", partition=number, reason=reason, seconds=round(self._clock() - started, 3))
-        self._mine.waiting = (number, built)
         self._publish(number, built)
 
-    def _publish(self, number: int, built: Built) -> None:
+    def _publish(self, number: int, built: Built) -> Cursor:
+        """Where the next segment begins. If the store fails, it waits for the next `_publish_waiting`."""
+        self._mine.waiting = (number, built)
         published = self._run(self._publisher(number).publish(built))
         self._mine.waiting = None
         self._proven = True
@@ -279,9 +294,9 @@ class DestinationWriter:
         self._mine.segments[number] = segment.next(published.cursor)
         if published.outcome == "foreign":
             self._log.warning("another writer was faster", partition=number, writer=published.claim.writer)
-        self._observer.published(published)
         self._commit(number, published.cursor)
-        self._index(published)
+        self._archived(published)
+        return published.cursor
 
     def _commit(self, number: int, cursor: Cursor) -> None:
         """A hint for whoever looks at lag; a writer that lost the partition meanwhile may fail here."""
@@ -292,8 +307,10 @@ class DestinationWriter:
         except KafkaException as error:
             self._log.warning("the position was not committed", partition=number, reason=error.args[0].str())
 
-    def _index(self, published: Published) -> None:
-        """Indices are derived: one that could not be written is made anew by `generals archive index`."""
+    def _archived(self, published: Published) -> None:
+        """Say so, and bring the indices up to date. They are derived: one that could not be written is made anew by
+        `generals archive index`."""
+        self._observer.published(published)
         try:
             add_to_indices(self._store, published.claim, published.stored)
         except StoreError as error:

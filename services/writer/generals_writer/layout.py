@@ -69,8 +69,8 @@ def parse_claim_key(key: str) -> tuple[LogPartition, int] | None:
     parts = key.split("/")
     if len(parts) != 4 or f"{parts[0]}/" not in (CLAIMS, SEALS) or not parts[3].endswith(".json"):
         return None
-    number, first = parts[2], parts[3].removesuffix(".json")
-    return (LogPartition(parts[1], int(number)), int(first)) if number.isdigit() and first.isdigit() else None
+    number, first = parse_number(parts[2]), parse_number(parts[3].removesuffix(".json"))
+    return None if number is None or first is None else (LogPartition(parts[1], number), first)
 
 
 def generation_key(log: LogPartition, number: int) -> str:
@@ -79,8 +79,12 @@ def generation_key(log: LogPartition, number: int) -> str:
 
 def parse_generation_key(key: str) -> int | None:
     """The number that a generation's name says; None for another name."""
-    name = key.rpartition("/")[2].removesuffix(".json")
-    return int(name) if key.startswith(GENERATIONS) and name.isdigit() else None
+    return parse_number(key.rpartition("/")[2].removesuffix(".json")) if key.startswith(GENERATIONS) else None
+
+
+def parse_number(text: str) -> int | None:
+    """The number that a part of a name is; None for anything else, other scripts' digits and superscripts too."""
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def merged_key(log: LogPartition, first: int, hour: int, generation: int, run: str, extension: str) -> str:
@@ -95,5 +99,5 @@ def parse_merged_key(log: LogPartition, key: str) -> int | None:
     Earlier versions gave names without the run.
     """
     name = re.escape(f"{log.topic}-{log.number}-")
-    found = re.fullmatch(rf"topic=.*/{name}\d{{{OFFSET_DIGITS}}}-g(\d+)(-\w+)?\.[a-z.]+", key)
+    found = re.fullmatch(rf"topic=.*/{name}\d{{{OFFSET_DIGITS}}}-g(\d+)(-\w+)?\.[a-z.]+", key, re.ASCII)
     return int(found[1]) if found else None

@@ -47,8 +47,8 @@ class Observer:
         self._runtime.consumer_lag.labels(self._topic, str(partition), self._group).set(records)
 
     def buffered(self, segments: Mapping[int, OpenSegment]) -> None:
-        self._observed.buffered_bytes.set(sum(segment.size_bytes for segment in segments.values()))
-        self._observed.open_hours.set(sum(len(segment.hours) for segment in segments.values()))
+        self._observed.buffered_bytes.labels(self._name).set(sum(segment.size_bytes for segment in segments.values()))
+        self._observed.open_hours.labels(self._name).set(sum(len(segment.hours) for segment in segments.values()))
 
     def published(self, published: Published) -> None:
         claim, counts, name = published.claim, published.claim.counts, self._name
@@ -60,9 +60,9 @@ class Observer:
         self._runtime.losses.labels(self._topic).inc(counts.lost + counts.expired)
         if self._followed is not None:
             self._followed.archived(published)
-        say = self._log.error if counts.lost or counts.unreadable else self._log.info
+        say = self._log.error if counts.lost or counts.unreadable or counts.expired else self._log.info
         say(
             "archived", partition=claim.partition, first=claim.first, end=claim.end, rows=counts.rows,
             objects=len(claim.objects), rejected=counts.rejected, repeats=counts.repeats,
-            lost=counts.lost, unreadable=counts.unreadable,
+            lost=counts.lost, unreadable=counts.unreadable, expired=counts.expired,
         )  # fmt: skip

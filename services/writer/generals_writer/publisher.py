@@ -10,7 +10,7 @@ Why no crash, zombie or rival can lose or double a record:
 - a position is taken from the last claim; what the consumer group committed is a hint for people who look at lag.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -47,7 +47,10 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where the archive ends now. outcome: `foreign` if another writer's claim lay there and was finished instead."""
+    """Where the archive ends now.
+
+    outcome: `foreign` if another writer's claim lay there and was finished instead, `resumed` if a crash had left it.
+    """
 
     cursor: Cursor
     outcome: Outcome
@@ -68,8 +71,10 @@ class Publisher:
         self._origin = origin
         self._of = origin.log
 
-    def settle(self) -> Settling:
+    def settle(self, resumed: Callable[[Published], None] = lambda _: None) -> Settling:
         """Finish what was begun; where to go on. To be run before the first `publish`, and after any failure.
+
+        resumed: told of the segment that was finished here. Of one that was sealed before, it is not.
 
         Raises:
             ClaimConflict: the archive is of another topic of this name.
@@ -82,8 +87,10 @@ class Publisher:
             return (yield from self._begin())
         yield "read the last claim"
         claim = self._claim(last)
-        published = yield from self.finish(claim, "resumed")
-        return published.cursor
+        yield "look for the seal"
+        if self._seal(claim) is None:
+            resumed((yield from self._from_log(claim, "resumed")))
+        return claim.after
 
     def publish(self, built: Built) -> Publishing:
         """Make a segment part of the archive. May be run again after any failure."""
@@ -94,17 +101,8 @@ class Publisher:
             yield "read the claim that is there"
             found = self._claim(built.claim.first)
             if found.cut != built.claim.cut:
-                return (yield from self.finish(found, "foreign"))
+                return (yield from self._foreign(found))
         return (yield from self._complete(built, "new"))
-
-    def finish(self, claim: Claim, outcome: Outcome) -> Publishing:
-        """Make sure that a claim's objects and seal are there, whoever made the claim."""
-        yield "look for the seal"
-        seal = self._seal(claim)
-        if seal is not None:
-            return Published(claim.after, outcome, claim, seal.objects)
-        yield "read the log"
-        return (yield from self._complete(rebuild(claim, self._log), outcome))
 
     def skip_expired(self, before: Cursor, end: int) -> Built:
         """A claim over offsets that the log no longer holds, so that the chain stays whole and says what is missing."""
@@ -123,6 +121,18 @@ class Publisher:
             beginning = Beginning.from_bytes(key, self._store.get(key))
             self._check_topic(key, beginning.topic_id)
         return Cursor(beginning.first)
+
+    def _foreign(self, claim: Claim) -> Publishing:
+        yield "look for the seal"
+        seal = self._seal(claim)
+        if seal is not None:
+            return Published(claim.after, "foreign", claim, seal.objects)
+        return (yield from self._from_log(claim, "foreign"))
+
+    def _from_log(self, claim: Claim, outcome: Outcome) -> Publishing:
+        """Finish a claim, whoever made it."""
+        yield "read the log"
+        return (yield from self._complete(rebuild(claim, self._log), outcome))
 
     def _complete(self, built: Built, outcome: Outcome) -> Publishing:
         claim, stored = built.claim, []

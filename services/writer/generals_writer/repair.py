@@ -18,7 +18,7 @@ from generals_writer.claims import Beginning, Claim, Cursor, Planned, Seal, Stor
 from generals_writer.errors import ArchiveError, LogExpired
 from generals_writer.formats import require_format
 from generals_writer.generations import Generation, Held, publish_generation
-from generals_writer.layout import beginning_key, claim_key, seal_key
+from generals_writer.layout import beginning_key, claim_key, parse_number, seal_key
 from generals_writer.merged import merge
 from generals_writer.publisher import Log, rebuild
 from generals_writer.verify import look_at
@@ -54,7 +54,7 @@ def repair(store: ObjectStore, log: Log, topic: str | None = None, *, progress: 
 
 
 class _ChainRepair:
-    """The repair of one partition."""
+    """The repair of one partition. `_chain` is kept as the store is: what is mended next is mended on top of it."""
 
     def __init__(self, store: ObjectStore, log: Log, chain: Chain, report: RepairReport, progress: Progress) -> None:
         self._store = store
@@ -137,9 +137,9 @@ class _ChainRepair:
         objects = (info.key for info in self._store.list(f"topic={log.topic}/"))
         for key in concatenated(seals, objects):
             name = key.rpartition("/")[2].partition(".json")[0].removeprefix(f"{log.topic}-{log.number}-")
-            first = name.partition(".")[0]
-            if first.isdigit() and after < int(first) < end:
-                yield int(first)
+            first = parse_number(name.partition(".")[0])
+            if first is not None and after < first < end:
+                yield first
         yield end
 
     def _finish(self, claim: Claim) -> None:
@@ -186,11 +186,14 @@ class _ChainRepair:
         self._store.put(held.key, data, if_absent=False)
         if again != held:
             merged = {**generation.merged, held.key: again}
-            publish_generation(self._store, replace(generation, number=generation.number + 1, merged=merged))
+            after = replace(generation, number=generation.number + 1, merged=merged)
+            publish_generation(self._store, after)
+            self._chain.generation = after
 
     def _seal(self, claim: Claim, stored: Sequence[Stored]) -> None:
         seal = Seal(claim.topic, claim.partition, claim.first, claim.end, tuple(stored))
         self._store.put(seal_key(claim.log, claim.first), seal.to_bytes(), if_absent=False)
+        self._chain.segments = [replace(s, seal=seal) if s.claim == claim else s for s in self._chain.segments]
 
 
 def _stored(entry: Planned | Held, data: bytes) -> Stored:

@@ -25,10 +25,10 @@ from generals_writer.build import build
 from generals_writer.catalog import read_chains
 from generals_writer.claims import Claim
 from generals_writer.errors import ArchiveError, CorruptObject, LogExpired
-from generals_writer.formats import get_format, states
+from generals_writer.formats import get_format, parquet, states
 from generals_writer.generations import Generation, Overtaken, publish_generation
 from generals_writer.index import INDEX, add_to_indices, read_index
-from generals_writer.layout import CLAIMS, HOUR_MS, beginning_key, claim_key, hour_of, seal_key
+from generals_writer.layout import CLAIMS, HOUR_MS, beginning_key, claim_key, generation_key, hour_of, seal_key
 from generals_writer.publisher import Publisher
 
 TOPIC = LOG.topic
@@ -189,6 +189,24 @@ def test_damage_is_named_and_repaired_from_the_log(whole: Archive, damage: Calla
     }
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_objects_that_another_version_of_a_library_makes_again_are_sealed_as_they_are(
+    whole: Archive, compacted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compacted:
+        compact(whole.store, merged_rows=40)
+    else:
+        assert max(len(claim.objects) for claim in whole.claims()) > 1
+    lost = {key: whole.store.objects.pop(key) for key in whole.objects}
+    monkeypatch.setattr(parquet, "_STATISTICS", False)
+    mended = repair(whole.store, whole.log)
+    assert mended.clean, mended.failed
+    assert mended.repaired == list(lost)
+    assert all(whole.store.objects[key] != data for key, data in lost.items())
+    assert verify(whole.store).problems == []
+    assert in_order(whole.store) == records(whole.expected)
+
+
 def test_what_the_log_no_longer_holds_cannot_be_repaired_and_is_named(whole: Archive) -> None:
     where = cut_an_object(whole)
     whole.log.first = whole.log.end
@@ -202,6 +220,18 @@ def test_an_object_that_no_claim_names_is_stray_but_harms_nobody(whole: Archive)
     report = verify(whole.store)
     assert report.clean
     assert [problem.where for problem in report.problems] == [key]
+    assert in_order(whole.store) == records(whole.expected)
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "-1"])
+def test_a_name_whose_number_is_none_is_nobodys(whole: Archive, name: str) -> None:
+    for folder in (claim_key(LOG, 0), seal_key(LOG, 0), generation_key(LOG, 0)):
+        whole.store.objects[folder.rpartition("/")[0] + f"/{name}.json"] = b"not ours"
+    whole.store.objects[f"{CLAIMS}{TOPIC}/{name}/{0:020d}.json"] = b"not ours"
+    whole.store.objects[whole.objects[0].rpartition("/")[0] + f"/{TOPIC}-0-{name}.parquet"] = b"not ours"
+    where = lose_a_claim(whole)  # whose end is looked for among all names
+    assert where in repair(whole.store, whole.log).repaired
+    assert verify(whole.store).clean
     assert in_order(whole.store) == records(whole.expected)
 
 

@@ -1,6 +1,7 @@
 """The archive as a torch dataset: every experience once, whoever reads it, with the values of the stream."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch.utils.data import DataLoader
 from generals_client.batch import Batch, flat
 from generals_runtime.objects import open_store
 from generals_schemas.codec import encode_batch
+from generals_writer.archive import read_entries
 from generals_writer.build import LogRecord
-from generals_writer.dataset import ArchiveDataset, Tensors
+from generals_writer.dataset import ArchiveDataset, Tensors, _Pool
 
 Key = tuple[float, ...]
 
@@ -74,6 +76,24 @@ def test_another_epoch_is_another_order_and_the_same_epoch_the_same(archive: tup
     assert [batch["tick"].tolist() for batch in dataset] == first
     dataset.set_epoch(1)
     assert [batch["tick"].tolist() for batch in dataset] != first
+
+
+def test_a_pool_holds_its_records_and_nothing_of_the_objects_they_were_in(seed: int, tmp_path: Path) -> None:
+    rng, store, pool = default_rng(seed), open_store(tmp_path), _Pool()
+    played = list(play(rng, games=2, chunks=3, ticks=8, side=(8, 10)))
+    ticks = [np.arange(b.first_tick, b.first_tick + 9, dtype=np.float32)[:, None] for b in played]  # each goes on
+    batches = [replace(b, scalar_names=("tick",), scalars=column) for b, column in zip(played, ticks, strict=True)]
+    run(life(store, MemoryLog([LogRecord(n, 0, encode_batch(b)) for n, b in enumerate(batches)]), rng, "w"))
+    for _, entry in read_entries(store, LOG.topic):
+        pool.add(entry.batch)
+    assert len(pool._records) == len(batches)
+    for record in pool._records:
+        for name in ("armies", "bits", "scalars", "actions", "rewards"):
+            array = owner = getattr(record, name)
+            while isinstance(owner.base, np.ndarray):
+                owner = owner.base
+            assert owner.base is None
+            assert owner.nbytes == array.nbytes > 0
 
 
 def test_an_empty_archive_gives_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Crashes, lost answers and rivals at every step of the protocol: the archive holds each experience once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count, islice
 
 import pytest
@@ -9,7 +10,7 @@ from simulated_archive import LOG, MemoryLog, MemoryStore, life, made_up_log, or
 
 from generals_schemas.codec import encode_batch
 from generals_schemas.records import ExperienceBatch
-from generals_writer.build import build
+from generals_writer.build import LogRecord, build
 from generals_writer.claims import Claim, Cursor, Seal
 from generals_writer.errors import ClaimConflict, CorruptObject, LogExpired
 from generals_writer.formats import format_of
@@ -108,6 +109,35 @@ def test_a_topic_created_anew_is_refused_by_both_ids(seed: int) -> None:
     run(life(store, log, default_rng(seed), "w"))
     with pytest.raises(ClaimConflict, match=r"topic-id.*other-id"):
         run(Publisher(store, log, origin(topic_id="other-id")).settle())
+
+
+def test_a_segment_that_a_crash_left_is_told_of_by_whoever_finishes_it_and_by_no_other(seed: int) -> None:
+    log, _ = made_up_log(default_rng(seed), chunks=6)
+    store, told = MemoryStore(), list[Published]()
+    begun = Publisher(store, log, origin("victim")).publish(
+        build(log.read(LOG, 0, 5), before=Cursor(0), end=5, origin=origin("victim"), format_name="parquet")
+    )
+    next(begun)
+    next(begun)
+    for _ in range(2):
+        assert run(Publisher(store, log, origin("heir")).settle(told.append)).offset == 5
+    assert [(published.outcome, published.claim.writer) for published in told] == [("resumed", "victim")]
+    assert [stored.key for stored in told[0].stored] == [planned.key for planned in told[0].claim.objects]
+
+
+def test_records_made_from_a_topic_created_anew_are_refused_by_both_ids(seed: int) -> None:
+    log, expected = made_up_log(default_rng(seed), chunks=3)
+    source = replace(expected[-1].source, topic_id="other-source", offset=0)
+    other = LogRecord(log.end, 0, encode_batch(replace(expected[-1], source=source)))
+    records, named = (
+        [*log.records, other],
+        rf"offset {log.end}: .* generals\.transitions with id other-source, .* source-id",
+    )
+    with pytest.raises(ClaimConflict, match=named):
+        build(records, before=Cursor(0), end=log.end + 1, origin=origin(), format_name="parquet")
+    before = build(log.records, before=Cursor(0), end=log.end, origin=origin(), format_name="parquet").claim.after
+    with pytest.raises(ClaimConflict, match=named):
+        build([other], before=before, end=log.end + 1, origin=origin(), format_name="parquet")
 
 
 def test_a_claim_that_the_log_contradicts_is_refused(seed: int) -> None:

@@ -75,6 +75,16 @@ def compact(archive: Archive, topic: Topic = None, as_json: Json = False) -> Non
     _print(report.to_json(), as_json)
 
 
+@app.command(epilog="Example: generals archive index runs/demo/archive")
+def index(archive: Archive, topic: Topic = None, as_json: Json = False) -> None:
+    """Write the index of every hour anew, from claims and seals."""
+    from generals_writer.archive import rebuild_indices
+
+    with status(as_json, "indexing"):
+        written = rebuild_indices(archive_store(archive, topic), topic)
+    _print({"indices": len(written), "written": written}, as_json)
+
+
 @app.command(epilog="Example: generals archive prune runs/demo/archive --days 30 --dry-run")
 def prune(
     archive: Archive,
