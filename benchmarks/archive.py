@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from environments import OUT, python_with
 from real_play import play
 
 from generals_runtime.objects import open_store
@@ -33,8 +34,7 @@ from generals_writer.publisher import Publisher
 from generals_writer.reading import read_entries
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parent / ".benchmarks"
-WORK = ENVIRONMENTS / "archive"
+WORK = OUT / "archive"
 LOG = LogPartition("generals.experiences", 0)
 ORIGIN = Origin(LOG, "bench")
 MINARI_SHARE = 20
@@ -159,10 +159,10 @@ def packed(batch: ExperienceBatch) -> np.ndarray:
 
 def beside_minari(batches: list[ExperienceBatch]) -> dict[str, float] | None:
     """Minari in its own environment; None, with a word on stderr, if it cannot be had."""
-    python = environment("minari", ["minari[arrow]", "pillow", "jax", "numpy"])
+    python = python_with("minari", ["minari[arrow]", "pillow", "jax", "numpy"])
     if python is None:
         return None
-    play_file = ENVIRONMENTS / "archive-play.npz"
+    play_file = OUT / "archive-play.npz"
     np.savez(
         play_file,
         observations=np.concatenate([packed(batch) for batch in batches]),
@@ -177,19 +177,6 @@ def beside_minari(batches: list[ExperienceBatch]) -> dict[str, float] | None:
         return None
     found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
-
-
-def environment(peer: str, packages: list[str]) -> Path | None:
-    home = ENVIRONMENTS / peer
-    python = home / "bin" / "python"
-    if not python.exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, capture_output=True)
-            subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True, capture_output=True)
-        except subprocess.CalledProcessError as error:
-            print(f"{peer} cannot be installed: {error.stderr.decode()[-300:]}", file=sys.stderr)
-            return None
-    return python
 
 
 def report(best: dict[str, dict[str, float]], topic_bytes: float) -> None:

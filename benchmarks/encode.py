@@ -101,7 +101,7 @@ def naive_view(
 
 @jit
 def naive_reward(before: NDArray[np.uint8], after: NDArray[np.uint8], armies: NDArray[np.uint16], player: int) -> float:
-    """The ordinary reward of one tick."""
+    """The reward of one tick but for the game's end."""
     ours, theirs, cities = 0.0, 0.0, 0.0
     for i in range(after.shape[0]):
         old, new, kind = (before[i] & 15) - 1, (after[i] & 15) - 1, after[i] >> 4
@@ -122,10 +122,18 @@ def naive(chunk: TransitionChunk) -> float:
         planes = np.empty((steps + 1, 4, count), np.bool_)
         mask = np.empty((steps + 1, 4, count), np.bool_)
         rewards = np.empty(steps, np.float32)
-        naive_chunk(tiles, chunk.armies, player, chunk.width, chunk.height, seen, planes, mask, rewards)
+        end = reward_of_end(chunk, player, steps)
+        naive_chunk(tiles, chunk.armies, player, chunk.width, chunk.height, end, seen, planes, mask, rewards)
         total += float(np.packbits(planes, axis=-1, bitorder="little")[0, 0, 0])
         total += float(np.packbits(mask, axis=-1, bitorder="little")[0, 0, 0]) + float(rewards[0])
     return total
+
+
+def reward_of_end(chunk: TransitionChunk, player: int, steps: int) -> float:
+    """Of the last tick that the player lived: 1 if it won the game, -1 if it died, 0 if it plays on."""
+    if not chunk.alive[steps] >> player & 1:
+        return -1.0
+    return 1.0 if chunk.outcome is not None and player in chunk.outcome.winners else 0.0
 
 
 @jit
@@ -135,6 +143,7 @@ def naive_chunk(
     player: int,
     width: int,
     height: int,
+    end: float,
     seen: NDArray[np.uint16],
     planes: NDArray[np.bool_],
     mask: NDArray[np.bool_],
@@ -144,22 +153,27 @@ def naive_chunk(
         naive_view(tiles[t], armies[t], player, width, height, seen[t], planes[t], mask[t])
     for t in range(rewards.shape[0]):
         rewards[t] = naive_reward(tiles[t], tiles[t + 1], armies[t + 1], player)
+    if end != 0.0:
+        rewards[-1] = end
 
 
 def check(chunk: TransitionChunk) -> None:
     """Both paths give the same, or the comparison means nothing."""
     found = survey(chunk)
     lives = steps_lived(chunk)
+    scores = RECIPE.reward.evaluate(gather_facts(chunk, found), RECIPE.weights)
     for (player, steps), view in zip(lives, player_views(chunk, found, lives), strict=True):
         moves = legal_moves(view.armies, view.bits, mine=0, mountain=3, width=chunk.width, height=chunk.height)
         count = chunk.width * chunk.height
         seen = np.empty((steps + 1, count), np.uint16)
         planes, mask = np.empty((steps + 1, 4, count), np.bool_), np.empty((steps + 1, 4, count), np.bool_)
         rewards = np.empty(steps, np.float32)
-        naive_chunk(chunk.tiles, chunk.armies, player, chunk.width, chunk.height, seen, planes, mask, rewards)
+        end = reward_of_end(chunk, player, steps)
+        naive_chunk(chunk.tiles, chunk.armies, player, chunk.width, chunk.height, end, seen, planes, mask, rewards)
         np.testing.assert_array_equal(view.armies, seen)
         np.testing.assert_array_equal(view.bits, np.packbits(planes, axis=-1, bitorder="little"))
         np.testing.assert_array_equal(moves, np.packbits(mask, axis=-1, bitorder="little"))
+        np.testing.assert_allclose(scores[:steps, player], rewards, rtol=1e-6, atol=1e-7)
 
 
 def rate(work: Callable[[TransitionChunk], object], some: list[TransitionChunk], seconds: float) -> float:

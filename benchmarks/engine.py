@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from answers import answer_times
+from environments import python_with
 
 from generals_engine.games import GamePool
 from generals_engine.play_settings import PlaySettings
@@ -22,7 +23,6 @@ from generals_engine.policies import find_policy
 from generals_schemas.codec import encode_chunk
 
 HERE = Path(__file__).parent
-ENVIRONMENT = HERE.parent / ".benchmarks" / "generals-bots"
 PEER = "generals-bots==2.5.0"
 POLICIES = ("random", "expander")
 
@@ -47,16 +47,14 @@ def measure(policy: str, seconds: float, *, encode: bool) -> tuple[float, float]
 
 def measure_peer(policy: str, seconds: float) -> float | None:
     """The peer's ticks a second; None, with a word on stderr, if it cannot be had."""
-    python = ENVIRONMENT / "bin" / "python"
+    python = python_with("generals-bots", [PEER])
+    if python is None:
+        return None
     try:
-        if not (ENVIRONMENT / ".complete").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True, capture_output=True)
-            subprocess.run([str(python), "-m", "pip", "install", "-q", PEER], check=True, capture_output=True)
-            (ENVIRONMENT / ".complete").touch()
         script = [str(python), str(HERE / "peers" / "engine_generals_bots.py"), policy, str(seconds)]
         done = subprocess.run(script, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
-        print(f"{PEER}: {str(error.stderr)[-300:]}", file=sys.stderr)
+        print(f"{PEER}: {error.stderr[-300:]}", file=sys.stderr)
         return None
     return float(json.loads(done.stdout.splitlines()[-1])["ticks_per_s"])
 

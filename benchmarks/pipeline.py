@@ -23,6 +23,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from encode import RECIPE, chunks
+from environments import OUT, python_with
 from live import Live, Reading
 from matplotlib.figure import Figure
 
@@ -31,9 +32,6 @@ from generals_console.archive_rows import archived_rows
 from generals_schemas.records import Source
 
 HERE = Path(__file__).parent
-OUT = HERE.parent / ".benchmarks"
-REVERB = OUT / "reverb-live"
-REVERB_PACKAGES = ["dm-reverb[tensorflow]", "numpy"]
 GO_IN_PROCESS = 200_000
 """What a Go system reports for the same game in one process without a log. Not measured here."""
 
@@ -62,16 +60,12 @@ def measure(live: Live, warm_up: float, seconds: float) -> tuple[list[Reading], 
 
 def measure_reverb(seconds: float) -> float | None:
     """dm-reverb's experiences a second; None, with a word on stderr, if it cannot be had."""
-    python = REVERB / "bin" / "python"
+    python = python_with("reverb-live", ["dm-reverb[tensorflow]", "numpy"])
+    if python is None:
+        return None
     play = OUT / "live-play.npz"
     save_play(play)
     try:
-        if not (REVERB / ".complete").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(REVERB)], check=True, capture_output=True)
-            subprocess.run(
-                [str(python), "-m", "pip", "install", "-q", *REVERB_PACKAGES], check=True, capture_output=True
-            )
-            (REVERB / ".complete").touch()
         script = [str(python), str(HERE / "peers" / "live_reverb.py"), str(seconds), str(play)]
         done = subprocess.run(script, check=True, capture_output=True, timeout=seconds + 180)
     except subprocess.CalledProcessError as error:

@@ -4,6 +4,9 @@ Each peer lives in an environment of its own under `.benchmarks/`, made on first
 `peers/replay_workload.py` for the same: sample 256, update their priorities. All store the same bytes a state; ours
 also unpacks armies, works out n-step returns and finds the next states by their links.
 
+A block, what is inserted at once, is a chunk of the default length: the peers get so many steps, ours a batch as the
+log gives it, of as many (but for the last of a game).
+
     python benchmarks/replay_buffer.py [--steps 1000000] [--peers cpprb,torchrl,reverb]
 """
 
@@ -12,16 +15,20 @@ import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environments import OUT, python_with
 from numpy.typing import NDArray
 
+from generals_engine.play_settings import CHUNK_TICKS
+from generals_schemas.records import ExperienceBatch
+
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parent / ".benchmarks"
-PLAY = ENVIRONMENTS / "replay-play.npz"
+PLAY = OUT / "replay-play.npz"
 PLAY_STEPS = 60_000
 PEERS = {
     "cpprb": ["cpprb", "numpy"],
@@ -40,14 +47,15 @@ def main() -> None:
     if options.ours:
         print(json.dumps(_measure_ours(options.steps)))
         return
-    ENVIRONMENTS.mkdir(exist_ok=True)
+    OUT.mkdir(exist_ok=True)
     if not PLAY.exists():
         _save_play()
     commands = {"ours": [sys.executable, __file__, "--ours", "--steps", str(options.steps)]}
     for name in filter(None, options.peers.split(",")):
-        python = _environment(name)
+        python = python_with(name, PEERS[name])
         if python is not None:
-            commands[name] = [str(python), str(HERE / "peers" / f"replay_{name}.py"), str(PLAY), str(options.steps)]
+            script = str(HERE / "peers" / f"replay_{name}.py")
+            commands[name] = [str(python), script, str(PLAY), str(options.steps), str(CHUNK_TICKS)]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for _ in range(options.rounds):
         for name, command in commands.items():
@@ -98,28 +106,22 @@ def _run(name: str, command: list[str]) -> dict[str, float] | None:
     return result
 
 
-def _environment(peer: str) -> Path | None:
-    """The peer's Python, its environment made if need be; None, with a word on stderr, if it cannot be installed."""
-    home = ENVIRONMENTS / peer
-    python = home / "bin" / "python"
-    if not (home / ".complete").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, capture_output=True)
-            subprocess.run([str(python), "-m", "pip", "install", "-q", *PEERS[peer]], check=True, capture_output=True)
-        except subprocess.CalledProcessError as error:
-            print(f"{peer} cannot be installed: {error.stderr.decode()[-300:]}", file=sys.stderr)
-            return None
-        (home / ".complete").touch()
-    return python
+def played_batches() -> Iterator[ExperienceBatch]:
+    """Real play of PLAY_STEPS steps: batches as the log gives them, the last of a game shorter than a block."""
+    from real_play import play
+
+    steps = 0
+    for batch in play(side=20):
+        yield batch
+        steps += batch.steps
+        if steps >= PLAY_STEPS:
+            return
 
 
 def _save_play() -> None:
     """Real play as bytes: armies up to 255 and the bit planes, what our buffer stores."""
-    from real_play import play
-
     states, actions, rewards, done = [], [], [], []
-    total = 0
-    for batch in play(side=20):
+    for batch in played_batches():
         bits = batch.bits[:-1].reshape(batch.steps, -1)
         states.append(np.concatenate([np.minimum(batch.armies[:-1], 255).astype(np.uint8), bits], axis=1))
         actions.append(batch.actions)
@@ -127,9 +129,6 @@ def _save_play() -> None:
         ends = np.zeros(batch.steps, np.uint8)
         ends[-1] = batch.end == "terminated"
         done.append(ends)
-        total += batch.steps
-        if total >= PLAY_STEPS:
-            break
     np.savez(
         PLAY,
         states=np.concatenate(states),
@@ -145,13 +144,12 @@ def _measure_ours(steps: int) -> dict[str, float]:
     import resource
     import time
 
-    from real_play import play
     from replay_workload import ROUNDS, SAMPLE, SINGLES
 
     from generals_trainer.replay import ReplayBuffer
     from generals_trainer.samples import Layout
 
-    batches = list(itertools.islice(play(side=20), PLAY_STEPS // 64))
+    batches = list(played_batches())
     rows = sum(batch.steps + 1 for batch in batches) / sum(batch.steps for batch in batches)
     buffer = ReplayBuffer(Layout.of(batches[0]), capacity=int(steps * rows) + 4096, n_step=1, alpha=0.6)
     warm = ReplayBuffer(Layout.of(batches[0]), capacity=5000, n_step=1, alpha=0.6)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from generals_runtime.metrics import describe
+from prometheus_client import CollectorRegistry
+
+from generals_runtime.metrics import Metrics, describe
 
 PAGE = Path(__file__).with_name("metrics.md")
+SERVICES = Path(__file__).parents[1] / "services"
 HEADER = """# Metrics
 
 Every service answers `GET /metrics` on `observability.metrics_port` in Prometheus' text format. The names are declared, with
@@ -20,7 +24,12 @@ are the process's own (`process_*`, `python_*`).
 Shown by the dashboards in `infra/grafana`, watched by the rules in `infra/prometheus/rules`, whose alerts the
 [runbook](guides/runbook.md) explains.
 """
-TITLES = {"runtime": "Every service"}
+SHARED = """## Shared
+
+"By" names the services that set a metric; where it names none, every service does that has what is counted.
+
+| metric | type | labels | by | |
+|---|---|---|---|---|"""
 
 
 def text() -> str:
@@ -30,11 +39,22 @@ def text() -> str:
 
 def _sections() -> Iterator[str]:
     for service, rows in groupby(describe(), key=lambda row: row[0]):
-        yield f"## {TITLES.get(service, service.capitalize())}\n"
-        yield "| metric | type | labels | |\n|---|---|---|---|"
+        shared = service == "runtime"
+        yield SHARED if shared else f"## {service.capitalize()}\n\n| metric | type | labels | |\n|---|---|---|---|"
         for _, name, kind, labels, about in rows:
-            yield f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {about} |"
+            by = f" {_set_by(name)} |" if shared else ""
+            yield f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} |{by} {about} |"
         yield ""
+
+
+def _set_by(name: str) -> str:
+    """The services whose own code sets a shared metric; none where the runtime does it for them."""
+    shared = vars(Metrics(CollectorRegistry()).runtime)
+    attribute = next(a for a, metric in shared.items() if metric.describe()[0].name == name.removesuffix("_total"))
+    sets = re.compile(rf"runtime\.{attribute}\b")
+    services = ("engine", "collector", "writer", "trainer")
+    sources = {service: (SERVICES / service).glob("generals_*/**/*.py") for service in services}
+    return ", ".join(s for s, paths in sources.items() if any(sets.search(path.read_text("utf-8")) for path in paths))
 
 
 if __name__ == "__main__":

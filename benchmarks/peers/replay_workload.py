@@ -18,7 +18,7 @@ SINGLES = 3000
 
 
 class Peer(Protocol):
-    """A buffer under test. All arrays of `add` have the same length: 64, or 1."""
+    """A buffer under test. All arrays of `add` have the same length: a block's, or 1."""
 
     def add(self, states: NDArray[Any], actions: Any, rewards: Any, next_states: Any, done: Any) -> None: ...
 
@@ -27,9 +27,8 @@ class Peer(Protocol):
     def update(self, handle: Any, errors: NDArray[np.float32]) -> None: ...
 
 
-def measure(peer: Peer, play: dict[str, NDArray[Any]], steps: int) -> dict[str, float]:
-    """Fill with `steps`, then sample and update; medians of microseconds, and steps per second."""
-    block = 64
+def measure(peer: Peer, play: dict[str, NDArray[Any]], steps: int, block: int) -> dict[str, float]:
+    """Fill with `steps`, `block` at once, then sample and update; medians of microseconds, and steps per second."""
     usable = (len(play["actions"]) // block - 1) * block
     begun = time.perf_counter()
     for start in range(0, steps, block):
@@ -67,8 +66,8 @@ def _add(peer: Peer, play: dict[str, NDArray[Any]], start: int, count: int) -> N
 
 
 def main(make: Any) -> None:
-    """`python adapter.py play.npz steps`: prints the figures as JSON."""
+    """`python adapter.py play.npz steps block`: prints the figures as JSON."""
     with np.load(sys.argv[1]) as file:
         play = {name: file[name] for name in file.files}
-    steps = int(sys.argv[2])
-    print(json.dumps(measure(make(steps, play["states"].shape[1]), play, steps)))
+    steps, block = int(sys.argv[2]), int(sys.argv[3])
+    print(json.dumps(measure(make(steps, play["states"].shape[1]), play, steps, block)))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from generals_client.client_errors import PASSING, UNKNOWN
 from generals_client.errors import PositionLost, StreamError, TopicMissing
@@ -34,12 +34,17 @@ class BrokerLog:
         self._consumer, self._topic, self._start = consumer, topic, start
         self.start_wins = isinstance(start, int | datetime)
         try:
-            found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+            self.partitions = _patiently(self._all_partitions)
         except KafkaException as error:
-            raise StreamError(f"the broker does not answer: {error.args[0].str()}") from error
-        if found.error is not None:
-            raise TopicMissing(f"topic {topic}: {found.error.str()}; `generals topics create` makes it")
-        self.partitions = frozenset(found.partitions)
+            raise StreamError(f"the partitions of {topic} are not known: {error.args[0].str()}") from error
+
+    def _all_partitions(self) -> frozenset[int]:
+        found = self._consumer.list_topics(self._topic, timeout=ANSWER_S).topics[self._topic]
+        if found.error is None:
+            return frozenset(found.partitions)
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicMissing(f"topic {self._topic}: {found.error.str()}; `generals topics create` makes it")
+        raise KafkaException(found.error)
 
     def committed(self, numbers: list[int]) -> dict[int, Position]:
         """The group's positions, of those partitions that have one."""

@@ -57,12 +57,16 @@ class Delivered:
 
 @dataclass(slots=True)
 class ReaderStats:
-    """Counted since the reader began. Batches are records here, not experiences."""
+    """Counted since the reader began. Batches are records here, not experiences.
+
+    records: without repeats.  size_bytes: of all values, those of repeats too.
+    """
 
     records: int = 0
     repeats: int = 0
     lost_chunks: int = 0
     rejected: int = 0
+    size_bytes: int = 0
 
 
 class _Partition:
@@ -252,6 +256,7 @@ class RecordReader:
         state.next_offset = offset + 1
         if state.dedup.lost > lost:
             self._note_loss(state.dedup.lost - lost, partition, offset)
+        self.stats.size_bytes += len(value)
         if not new:
             self.stats.repeats += 1
             return None

@@ -99,8 +99,8 @@ class ExperienceStream:
     def records(self, timeout_s: float = POLL_S) -> Iterator[Delivered]:
         """Whole records instead of flat batches, rejected markers included; ends as `__iter__` does.
 
-        Filters by game and player apply (markers are of no game); `sample_fraction` does not. Do not mix with
-        batches on one stream. Positions are those behind the last record handed on.
+        Filters by game and player apply, but not to markers, which are of no game; `sample_fraction` does not. Do not
+        mix with batches on one stream. Positions are those behind the last record handed on.
         """
         while not self.at_end:
             yield from self.poll_records(timeout_s, max_records=1)
@@ -115,7 +115,7 @@ class ExperienceStream:
         while self._whole and len(found) < max_records:
             record = self._whole.popleft()
             self._ledger.hand(record, record.batch.steps)
-            if self._is_wanted(record):
+            if record.batch.rejected is not None or self._is_wanted(record):
                 found.append(record)
         return found
 

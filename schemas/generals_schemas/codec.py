@@ -4,8 +4,7 @@ from dataclasses import asdict
 from functools import lru_cache
 
 from generals_schemas.actions import MAX_PLAYERS
-from generals_schemas.batch_fields import batch_fields, fields_source, require_board, unpack_batch
-from generals_schemas.batch_reader import read_batch
+from generals_schemas.batch_fields import batch_fields, require_board, unpack_batch
 from generals_schemas.batch_writer import write_batch
 from generals_schemas.blocks import ArraySpec, Layout, layout, unpack
 from generals_schemas.chunk_writer import write_chunk
@@ -19,7 +18,6 @@ from generals_schemas.records import (
     Outcome,
     PolicyPointer,
     PolicyRef,
-    Source,
     TransitionChunk,
 )
 
@@ -90,11 +88,6 @@ def encode_batch(batch: ExperienceBatch) -> bytes:
         ValueError: an array has a wrong dtype or shape.
     """
     return write_batch(batch)
-
-
-def batch_source(record: bytes) -> Source:
-    """Only where a batch came from; its arrays stay compressed. Raises as `decode_batch` does."""
-    return fields_source(read_batch(record))
 
 
 def decode_batch(record: bytes) -> ExperienceBatch:

@@ -92,7 +92,7 @@ def pack_rows(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
     """The arrays, one after another, as a zstd frame. They must be C-contiguous; `kinds` are those of `zstd_tables`."""
     # By address: numba opens a tuple of arrays slowly, and numpy tells addresses slowly.
     pieces = [
-        (_address(array), array.nbytes, array.strides[0], kind)
+        (_address(array), array.nbytes, array.nbytes // len(array), kind)  # a single row may have any stride
         for array, kind in zip(arrays, kinds, strict=True)
         if array.size
     ]

@@ -1,8 +1,8 @@
 """The fixed entropy tables of `zstd_rows`: how likely lengths, offsets and bytes are in games' boards.
 
-Counted once over random and expander play; any others would be as correct, only longer. zstd's readers build their
-tables from the description in each frame, so these may change at any time. Frozen into kernels: see
-`generals_schemas.jit`.
+Counted once over random and expander play, by `benchmarks/count_tables.py`; any others would be as correct, only
+longer. zstd's readers build their tables from the description in each frame, so these may change at any time. Frozen
+into kernels: see `generals_schemas.jit`.
 
 Names as in RFC 8878: a code stands for a range of lengths, told apart by extra bits; FSE (finite state entropy) codes
 the codes, Huffman the literals.

@@ -17,8 +17,10 @@ PASS = 8
 
 def observe(converted: Sequence[Converted], seconds: float) -> None:
     """Count a group that took `seconds` to convert."""
-    group = metrics.default().collector
+    group, runtime, topic = metrics.default().collector, metrics.default().runtime, converted[0].source.topic
     played = [one for record in converted for one in record.played]
+    runtime.records_consumed.labels(topic).inc(len(converted))
+    runtime.bytes_consumed.labels(topic).inc(sum(len(one.source.value or b"") for one in converted))
     group.chunks.inc(sum(1 for one in converted if one.rejected is None))
     group.transform_seconds.observe(seconds / len(converted))
     if not played:
@@ -31,9 +33,9 @@ def observe(converted: Sequence[Converted], seconds: float) -> None:
     group.reward.observe(np.concatenate([one.rewards for one in played]))
     for name, count in zip(ACTION_KINDS, count_actions(played).tolist(), strict=True):
         group.actions.labels(name).inc(count)
-    runtime = metrics.default().runtime
     runtime.raw_bytes.labels("experience_batch").inc(sum(one.raw_bytes for one in played))
-    runtime.packed_bytes.labels("experience_batch").inc(sum(len(v) for one in converted for v in one.values))
+    packed = sum(len(value) for one in converted if one.played for value in one.values)
+    runtime.packed_bytes.labels("experience_batch").inc(packed)
 
 
 def count_actions(played: Sequence[Played]) -> NDArray[np.int64]:

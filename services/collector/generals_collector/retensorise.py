@@ -144,13 +144,22 @@ def _starts(consumer: Consumer, job: Job, partitions: list[int]) -> dict[int, in
     marks = {p: log_bounds(consumer, job.source, p) for p in partitions}
     if isinstance(job.start, datetime):
         wanted = [TopicPartition(job.source, p, round(job.start.timestamp() * 1000)) for p in partitions]
-        found = patiently(lambda timeout_s: consumer.offsets_for_times(wanted, timeout_s), f"times in {job.source}")
+        found = patiently(
+            lambda timeout_s: _checked(consumer.offsets_for_times(wanted, timeout_s)), f"times in {job.source}"
+        )
         return {one.partition: one.offset if one.offset >= 0 else marks[one.partition][1] for one in found}
     if isinstance(job.start, int):
         return {p: min(max(job.start, first), end) for p, (first, end) in marks.items()}
     if job.start != "earliest":
         raise OperatorError(f"start {job.start!r} is neither earliest, an offset nor a time")
     return {p: first for p, (first, _) in marks.items()}
+
+
+def _checked(found: list[TopicPartition]) -> list[TopicPartition]:
+    for partition in found:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+    return found
 
 
 def _batch_at(consumer: Consumer, topic: str, partition: int, offset: int) -> ExperienceBatch:

@@ -17,7 +17,7 @@ Check = Callable[[], str | None]
 
 
 class PortTaken(OperatorError):
-    """The address of the metrics server is in use or not ours."""
+    """The address to answer on is in use or not ours."""
 
 
 class HealthServer:

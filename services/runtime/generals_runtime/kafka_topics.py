@@ -45,7 +45,7 @@ def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s
                 "topic has another number of partitions than asked for; it is left as it is",
                 topic=name, partitions=found, asked=wanted[name].partitions,
             )  # fmt: skip
-    created = [name for name in _create(admin, kafka, missing, timeout_s) if name]
+    created = _create(admin, kafka, missing, timeout_s)
     _wait_until_served(admin, kafka, set(wanted), timeout_s)
     return created
 

@@ -67,11 +67,11 @@ policy_label = PolicyLabels()
 
 
 class RuntimeMetrics:
-    """What every service has."""
+    """What services have in common. Not each sets all of it: `docs/metrics.md` says who does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.records_consumed = Counter(
-            "generals_records_consumed", "Records read from Kafka", ["topic"], registry=registry
+            "generals_records_consumed", "Records read from Kafka, repeats included", ["topic"], registry=registry
         )
         self.records_produced = Counter(
             "generals_records_produced", "Records acknowledged by Kafka", ["topic"], registry=registry
@@ -93,8 +93,8 @@ class RuntimeMetrics:
             registry=registry,
         )  # fmt: skip
         self.losses = Counter(
-            "generals_lost_records", "Records that should have been there and were not; alert on any", ["topic"],
-            registry=registry,
+            "generals_lost_records", "Chunks missing from the log, records gone before they were read; alert on any",
+            ["topic"], registry=registry,
         )  # fmt: skip
         self.serialise_seconds = Histogram(
             "generals_serialise_seconds",
@@ -105,10 +105,11 @@ class RuntimeMetrics:
         )
         # Compression ratio = rate(raw) / rate(packed).
         self.raw_bytes = Counter(
-            "generals_raw_bytes", "Bytes of arrays before compression", ["record"], registry=registry
-        )
+            "generals_raw_bytes", "Bytes of boards (armies, bit planes) before compression", ["record"],
+            registry=registry,
+        )  # fmt: skip
         self.packed_bytes = Counter(
-            "generals_packed_bytes", "Bytes of the same arrays after compression", ["record"], registry=registry
+            "generals_packed_bytes", "Bytes of the whole records that hold them", ["record"], registry=registry
         )
         self.producer_queue = Gauge("generals_producer_queue_records", "Records queued or in flight", registry=registry)
         self.kafka_errors = Counter(
@@ -144,6 +145,11 @@ class EngineMetrics:
             "generals_game_seconds", "Wall time of a finished game",
             buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600), registry=registry,
         )  # fmt: skip
+        # Only with a curriculum. 0 is the first stage.
+        self.curriculum_stage = Gauge("generals_curriculum_stage", "Stage of the curriculum", registry=registry)
+        self.curriculum_score = Gauge(
+            "generals_curriculum_score", "Learner's share of points in the stage's last whole trial", registry=registry
+        )
         self.game_memory = Gauge("generals_game_memory_bytes", "Memory a running game takes", registry=registry)
         self.action_seconds = Histogram(
             "generals_action_seconds", "Time from an observation to the policy's action", ["policy"],
@@ -193,7 +199,7 @@ class CollectorMetrics:
         self.reward = ArrayHistogram("generals_reward", "Reward of an experience", bounds=REWARDS, registry=registry)
         self.transform_seconds = Histogram(
             "generals_transform_seconds",
-            "Time to turn one chunk into batches, decoding and encoding included",
+            "Time to turn a chunk into batches, decoding and encoding included; of each group of chunks the mean",
             buckets=LATENCIES_S,
             registry=registry,
         )
@@ -226,8 +232,12 @@ class WriterMetrics:
         self.claims = Counter(
             "generals_writer_claims", "Segments claimed", ["destination", "outcome"], registry=registry
         )
-        self.open_hours = Gauge("generals_writer_open_hours", "Hours with data not yet written", registry=registry)
-        self.buffered_bytes = Gauge("generals_writer_buffered_bytes", "Memory held by them", registry=registry)
+        self.open_hours = Gauge(
+            "generals_writer_open_hours", "Hours with data not yet written", ["destination"], registry=registry
+        )
+        self.buffered_bytes = Gauge(
+            "generals_writer_buffered_bytes", "Memory held by them", ["destination"], registry=registry
+        )
 
 
 class TrainerMetrics:

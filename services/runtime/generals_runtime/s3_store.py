@@ -63,11 +63,12 @@ class S3Store:
     ) -> None:
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        self._region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         self._patience = patience or Patience()
         self._client: Any = boto3.session.Session().client(
             "s3",
             endpoint_url=self._endpoint,
-            region_name=region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            region_name=self._region or "us-east-1",
             config=botocore.config.Config(
                 retries={"total_max_attempts": 1},
                 connect_timeout=5,
@@ -80,8 +81,9 @@ class S3Store:
 
     @property
     def url(self) -> str:
-        at = f"?endpoint={self._endpoint}" if self._endpoint else ""
-        return f"s3://{self._bucket}/{self._prefix}".rstrip("/") + at
+        known = {"endpoint": self._endpoint, "region": self._region}
+        query = "&".join(f"{name}={value}" for name, value in known.items() if value)
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/") + (f"?{query}" if query else "")
 
     def put(self, key: str, data: bytes, *, if_absent: bool = True) -> None:
         name = self._name(key)

@@ -75,6 +75,8 @@ class DistributedTrainer(Trainer):
         return self.ranks.rank == 0 and super()._publishes
 
     def _insert_until_due(self, until: float) -> None:
+        if self.settings.samples_per_insert is None:
+            self._insert_what_is_there(until)
         batch = self.settings.learner.batch_size * self.ranks.world
         while time.monotonic() < until and not (self.buffers.eligible and self.limiter.may_sample(batch)):
             self._insert_next(max(0.0, until - time.monotonic()))

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -17,13 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from generals_runtime.errors import OperatorError
 from generals_schemas.encodings import get_encoding
+from generals_schemas.named import attribute_named
 from generals_trainer.network import QNetwork
 from generals_trainer.samples import Layout, Sample
 from generals_trainer.settings import LearnerSettings
 from generals_trainer.tensors import LearnerBatch, Tensors
 
 GradientAverager: TypeAlias = Callable[[list[Tensor]], None]
+
+
+class UnknownLearner(OperatorError):
+    """The settings name a learner that cannot be had; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,14 +75,14 @@ def learner_named(name: str) -> type[Learner]:
     """`dqn`, or `module:attribute`.
 
     Raises:
-        ValueError: no such learner.
+        UnknownLearner: no such learner.
     """
     if name == "dqn":
         return DoubleDQN
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        raise ValueError(f"learner {name!r} is unknown: it must be 'dqn' or module:attribute")
-    found: type[Learner] = getattr(import_module(module), attribute)
+    try:
+        found: type[Learner] = attribute_named("learner", name)
+    except KeyError as error:
+        raise UnknownLearner(f"{error.args[0]}; trainer.learner.name must be dqn or module:attribute") from error
     return found
 
 

@@ -85,7 +85,7 @@ class Files:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._history = directory / "history.jsonl"
-        self._lines = len(self._history.read_bytes().splitlines()) if self._history.exists() else 0
+        self._lines = self._mended() if self._history.exists() else 0
         self._board: Any = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
@@ -106,6 +106,14 @@ class Files:
             for name, value in status.items():
                 if isinstance(value, int | float):
                     self._board.add_scalar(name, value, status["trainer_steps"])
+
+    def _mended(self) -> int:
+        """Cut off the line that a killed process did not write to its end; how many are left."""
+        data = self._history.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.truncate(self._history, whole)
+        return data.count(b"\n")
 
     def _thin(self) -> None:
         lines = self._history.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -23,6 +23,7 @@ from generals_client.expand import AnyArmies
 from generals_schemas.records import Armies, ExperienceBatch
 from generals_trainer import replay_kernels as kernels
 from generals_trainer.samples import (
+    BatchTooLarge,
     Block,
     Counters,
     Layout,
@@ -117,7 +118,8 @@ class ReplayBuffer:
 
         Raises:
             LayoutMismatch: the batch is of another shape or encoding.
-            ReplayError: the batch does not fit into the buffer, or holds no step.
+            BatchTooLarge: the whole buffer would not hold it.
+            ReplayError: it holds no step.
         """
         if Layout.of(batch) != self.layout:
             raise LayoutMismatch(f"a batch of {Layout.of(batch)} for a buffer of {self.layout}: give it its own")
@@ -153,7 +155,7 @@ class ReplayBuffer:
         return self._read(rows, self._weights(rows, total, beta))
 
     def update_priorities(self, serials: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Steps `serials` were learnt from with TD `errors`. Steps that have left are passed over and counted.
+        """Steps `serials` were learnt from with TD `errors`. Steps that have left are passed over.
 
         serials: `[N]`.  errors: `[N]`.
 
@@ -173,11 +175,6 @@ class ReplayBuffer:
         if count:
             self._tree.set(rows[:count], leaves[:count])
             self._max_leaf = max(self._max_leaf, float(leaves[:count].max()))
-        self.counters.late_priorities += len(serials) - count
-
-    def priorities(self) -> NDArray[np.float32]:
-        """Priority ** alpha of all rows, oldest first; 0 where a row cannot be sampled. `[rows]`."""
-        return self._tree.leaves[self._rows(self._oldest, len(self))]
 
     def snapshot(self) -> Snapshot:
         """Order, priorities and random state: a copy that can be written while the buffer goes on."""
@@ -224,16 +221,17 @@ class ReplayBuffer:
         self._max_leaf = snapshot.max_leaf
         self._generator.bit_generator.state = snapshot.generator
         self.eligible = int(np.count_nonzero(snapshot.leaves))
-        self.counters = Counters(**snapshot.counters)
+        # By name: snapshots of earlier programs have more of them.
+        self.counters = Counters(**{name: snapshot.counters[name] for name in Counters.__slots__})
 
     def _rows(self, first: int, count: int) -> NDArray[np.int64]:
         return np.arange(first, first + count, dtype=np.int64) % self.capacity
 
     def _make_room(self, rows: int, extras: int) -> None:
         if rows > self.capacity or extras > len(self._extra_tile):
-            raise ReplayError(
+            raise BatchTooLarge(
                 f"a batch of {rows} rows and {extras} armies above 255 exceeds a buffer of {self.capacity} rows "
-                f"and {len(self._extra_tile)} such armies: give it more capacity"
+                f"and {len(self._extra_tile)} such armies: raise trainer.replay.capacity"
             )
         while (
             self._head + rows - self._oldest > self.capacity
@@ -242,12 +240,11 @@ class ReplayBuffer:
             self._evict(self._blocks.popleft())
 
     def _evict(self, block: Block) -> None:
-        eligible, unused, uses = kernels.leave(block.first, block.rows, self._uses, self._tree.leaves)
+        eligible, unused = kernels.leave(block.first, block.rows, self._uses, self._tree.leaves)
         self._fill(block.first, block.rows, 0.0)
         self.eligible -= eligible
         self.counters.evicted += block.rows - 1
         self.counters.evicted_unused += unused
-        self.counters.evicted_uses += uses
         self._oldest = block.first + block.rows
         last = (self._oldest - 1) % self.capacity
         self._extras_oldest = int(self._extra_start[last]) + int(self._extra_count[last])
@@ -330,7 +327,6 @@ class ReplayBuffer:
         if (batch.chunk, batch.first_tick) == (chain.next_chunk, chain.next_tick):
             self._steps["following"][chain.last % self.capacity] = first % self.capacity
             return waiting
-        self.counters.broken += 1
         self._allow_all(waiting)
         return ()
 

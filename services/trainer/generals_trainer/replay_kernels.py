@@ -96,19 +96,17 @@ def count_use(rows: NDArray[np.int64], uses: NDArray[np.uint16]) -> None:
 
 
 @jit
-def leave(first: int, rows: int, uses: NDArray[np.uint16], leaves: NDArray[np.float32]) -> tuple[int, int, int]:
-    """What leaves with rows `first …`: how many were eligible, how many of these never sampled, how many samples."""
+def leave(first: int, rows: int, uses: NDArray[np.uint16], leaves: NDArray[np.float32]) -> tuple[int, int]:
+    """What leaves with rows `first …`: how many were eligible, and how many of these never sampled."""
     capacity = len(uses)
     eligible = 0
     unused = 0
-    sampled = 0
     for i in range(rows):
         row = (first + i) % capacity
         if leaves[row] > 0.0:
             eligible += 1
             unused += uses[row] == 0
-            sampled += uses[row]
-    return eligible, unused, sampled
+    return eligible, unused
 
 
 @jit

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,14 @@ class Report:
 
     def __init__(self, settings: TrainerSettings) -> None:
         self._settings = settings
+        self._topic = settings.kafka.topics().experiences.name
         self._metrics = metrics.default().trainer
         self._runtime = metrics.default().runtime
         self._window = Window()
         self._returns, self._own_returns = Returns(), Returns()
         self._left_out: dict[str, int] = {}
         self._last = {"time": time.monotonic(), "steps": 0.0, "inserted": 0.0, "evicted": 0.0}
+        self._read = ReaderStats()
 
     def resumed(self, *, inserted: int, sampled: int, steps: int) -> None:
         """Totals are those of all lives."""
@@ -95,7 +98,7 @@ class Report:
         stats: ReaderStats,
         lag: Mapping[int, int],
     ) -> dict[str, Any]:
-        """Totals, rates since the last status, means of the updates since. Sets the gauges."""
+        """Totals, rates since the last status, means of the updates since. Sets the gauges, counts what was read."""
         rates = self._rates(steps, limiter.inserted)
         status: dict[str, Any] = {
             "state": state,
@@ -124,6 +127,7 @@ class Report:
             **self._window.take(),
         }
         self._gauge(status, lag)
+        self._count_read(replace(stats))  # a copy: the feed's thread goes on counting
         return status
 
     def _rates(self, steps: int, inserted: int) -> dict[str, float]:
@@ -143,6 +147,13 @@ class Report:
         self._metrics.buffer_bytes.set(status["buffer_bytes"])
         self._metrics.overwritten.inc(max(0.0, status["evicted"] - self._last["evicted"]))
         self._last["evicted"] = status["evicted"]
-        topic = self._settings.kafka.topics().experiences.name
         for partition, records in lag.items():
-            self._runtime.consumer_lag.labels(topic, str(partition), self._settings.group).set(records)
+            self._runtime.consumer_lag.labels(self._topic, str(partition), self._settings.group).set(records)
+
+    def _count_read(self, stats: ReaderStats) -> None:
+        before, self._read = self._read, stats
+        repeats = stats.repeats - before.repeats
+        self._runtime.records_consumed.labels(self._topic).inc(stats.records - before.records + repeats)
+        self._runtime.bytes_consumed.labels(self._topic).inc(stats.size_bytes - before.size_bytes)
+        self._runtime.repeats.labels(self._topic).inc(repeats)
+        self._runtime.losses.labels(self._topic).inc(stats.lost_chunks - before.lost_chunks)

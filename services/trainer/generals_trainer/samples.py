@@ -1,6 +1,7 @@
 """What goes in and out of a replay buffer: layouts, samples, snapshots, errors.
 
 ReplayError
+├── BatchTooLarge    a batch that the whole buffer would not hold
 ├── LayoutMismatch   a batch of another board shape or encoding
 └── NotEnough        nothing can be sampled yet
 """
@@ -13,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generals_client.expand import AnyArmies
+from generals_runtime.errors import OperatorError
 from generals_schemas.records import ExperienceBatch
 
 
 class ReplayError(Exception):
     """Base of the replay buffer's errors."""
+
+
+class BatchTooLarge(ReplayError, OperatorError):
+    """A batch that would not fit into the buffer if it were empty."""
 
 
 class LayoutMismatch(ReplayError):
@@ -127,17 +133,12 @@ class Counters:
     """What happened to the buffer since it was made.
 
     inserted, evicted: steps.  evicted_unused: of these eligible but never sampled (overflow).
-    evicted_uses: samples drawn of the evicted.  broken: chains whose next chunk was missed.
-    late_priorities: updates of steps that had left.
     """
 
     inserted: int = 0
     evicted: int = 0
     evicted_unused: int = 0
-    evicted_uses: int = 0
     sampled: int = 0
-    broken: int = 0
-    late_priorities: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,11 +9,16 @@ from pydantic import Field
 
 from generals_runtime.settings import ServiceSettings, SettingsGroup
 
+LEAST_CAPACITY = 129
+"""Rows of a chunk of the engine's default length: its steps, and the state after the last."""
+
 
 class ReplaySettings(SettingsGroup):
     """The replay buffer. One for each board size and encoding, made when the first batch of it comes."""
 
-    capacity: int = Field(default=200_000, ge=100, lt=2**31, description="steps in memory, for each board size")
+    capacity: int = Field(
+        default=200_000, ge=LEAST_CAPACITY, lt=2**31, description="steps in memory, for each board size"
+    )
     board_sizes: int = Field(default=64, ge=1, description="buffers at most; batches of further sizes are left out")
     n_step: int = Field(default=7, ge=1, le=1000)
     gamma: float = Field(default=0.99, ge=0, le=1)

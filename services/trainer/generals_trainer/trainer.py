@@ -47,6 +47,7 @@ class Trainer:
         self.buffers = ReplayBuffers(settings.replay, seed=settings.seed)
         self.limiter = SamplesPerInsert(settings.samples_per_insert, settings.replay.warmup)
         self.learner: Learner | None = None
+        self._learner_type = learner_named(settings.learner.name)
         self.positions: dict[int, Position] = {}
         self.steps = 0
         self._layout: Layout | None = None
@@ -89,7 +90,7 @@ class Trainer:
         while time.monotonic() < until and not self._finished:
             self._idle = False
             if self.settings.samples_per_insert is None:
-                self._insert_what_is_there()
+                self._insert_what_is_there(until)
             if self._learning_is_due():
                 self._learn()
             elif not self._insert_next(max(0.0, until - time.monotonic())):
@@ -179,10 +180,10 @@ class Trainer:
         if span is not None:
             span.end()
 
-    def _insert_what_is_there(self) -> None:
+    def _insert_what_is_there(self, until: float) -> None:
         """Without a ratio to keep: all that has been read goes in between two updates, within bounds."""
         for _ in range(FREE_INSERTS):
-            if not self._insert_next(0.0):
+            if time.monotonic() >= until or not self._insert_next(0.0):
                 return
 
     def _take(self, delivered: Delivered) -> None:
@@ -225,8 +226,7 @@ class Trainer:
 
     def _make_learner(self, layout: Layout) -> Learner:
         device = device_named(self.settings.device)
-        make = learner_named(self.settings.learner.name)
-        self.learner = make(layout, self.settings.learner, device=device, seed=self.settings.seed)
+        self.learner = self._learner_type(layout, self.settings.learner, device=device, seed=self.settings.seed)
         self._layout = layout
         _log.info("learner made", learner=self.settings.learner.name, encoding=layout.encoding, device=str(device))
         return self.learner

@@ -48,16 +48,17 @@ def test_stopping_and_going_on_again_and_again_loses_and_doubles_nothing(rng: An
     produce(records[:18] + records[4:18] + records[18:] + records[20:30])
     found: Keys = []
     saved: list[Position] | str = "earliest"
+    stops = 0
     for hop in range(12):
         with stream(f"hop-{hop}", start=saved, batch_size=37, max_wait_s=60) as reader:
             source = iter(reader)
             found += keys([batch for _, batch in zip(range(int(rng.integers(1, 4))), source, strict=False)])
-            done = reader.at_end
+            stops += not reader.at_end
             saved = through_json(reader.positions())
     with stream("last", start=saved) as reader:
         found += keys(reader)
     assert Counter(found) == Counter(expected(records))
-    assert not done or found
+    assert stops >= len(expected(records)) // (3 * 37), "no hop hands on more than three batches"
 
 
 def test_a_position_restored_and_saved_again_keeps_its_mark_and_all_that_was_handed_on(

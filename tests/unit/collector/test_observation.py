@@ -36,10 +36,21 @@ def test_a_group_is_counted_and_rejected_chunks_are_none_of_it(seed: int) -> Non
     chunk = random_chunk(default_rng(seed), players=2, ticks=9)
     good = converter(RawRecord("t", 0, 0, 0, None, encode_chunk(chunk)))
     before = metric("generals_chunks_total"), metric("generals_reward_count")
+    packed_before = metric("generals_packed_bytes_total", record="experience_batch")
     observe([good, converter(RawRecord("t", 0, 1, 0, None, b"x")), good], 0.5)
+    packed = metric("generals_packed_bytes_total", record="experience_batch") - packed_before
+    assert packed == 2 * sum(map(len, good.values)), "a marker holds no boards"
     steps = good.experiences
     assert steps == sum(decode_batch(value).steps for value in good.values)
     assert metric("generals_chunks_total") - before[0] == 2
     assert metric("generals_reward_count") - before[1] == 2 * steps
     observe([converter(RawRecord("t", 0, 1, 0, None, b"x"))], 0.5)
     assert metric("generals_chunks_total") - before[0] == 2
+
+
+def test_all_that_was_read_is_counted_with_the_rejected_and_the_empty() -> None:
+    converter = Converter(recipe(), "id")
+    values = [b"x", None, b"four"]
+    observe([converter(RawRecord("read", 0, i, 0, None, value)) for i, value in enumerate(values)], 0.5)
+    assert metric("generals_records_consumed_total", topic="read") == 3
+    assert metric("generals_consumed_bytes_total", topic="read") == 5

@@ -95,6 +95,14 @@ def test_read_only_arrays_are_packed_and_left_alone() -> None:
     assert read(pack_rows([array], [GENERAL]), 400) == array.tobytes()
 
 
+def test_a_single_row_may_have_any_stride() -> None:
+    """numpy calls one row contiguous whatever its stride: a broadcast one's is 0."""
+    row = default_rng(1).integers(0, 256, 300).astype(np.uint8)
+    for array in (np.broadcast_to(row, (1, 300)), np.broadcast_to(row[:1], (1, 1)), np.ones((9, 300), np.uint8)[::9]):
+        assert array.flags.c_contiguous
+        assert read(pack_rows([array, array], [GENERAL, GENERAL]), 2 * array.size) == raw([array, array])
+
+
 @pytest.mark.parametrize("kind", [GENERAL, NUMBERS, ARMIES, PLANES])
 def test_each_huffman_code_is_complete_and_no_code_begins_another(kind: int) -> None:
     assert sum(2.0 ** -int(bits) for bits in HUFFMAN_BITS[kind]) == 1.0

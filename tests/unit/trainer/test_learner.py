@@ -11,12 +11,13 @@ from torch.nn import functional
 
 from generals_schemas.encodings import get_encoding
 from generals_schemas.records import ExperienceBatch
-from generals_trainer.learner import DoubleDQN, learner_named
+from generals_trainer.learner import DoubleDQN, UnknownLearner, learner_named
 from generals_trainer.network import QNetwork
 from generals_trainer.replay import ReplayBuffer
 from generals_trainer.samples import Layout, Sample
-from generals_trainer.settings import LearnerSettings
+from generals_trainer.settings import LearnerSettings, TrainerSettings
 from generals_trainer.tensors import Tensors
+from generals_trainer.trainer import Trainer
 
 CPU = torch.device("cpu")
 ARMY_SCALE = 1000.0
@@ -177,11 +178,18 @@ def test_the_learning_rate_is_flat_then_falls() -> None:
     assert settings.learning_rate_at(550) == pytest.approx(0.6)
 
 
-def test_a_learner_is_found_by_name_and_an_unknown_one_is_named() -> None:
+def test_a_learner_is_found_by_name() -> None:
     assert learner_named("dqn") is DoubleDQN
     assert learner_named("generals_trainer.learner:DoubleDQN") is DoubleDQN
-    with pytest.raises(ValueError, match="learner 'sarsa' is unknown"):
-        learner_named("sarsa")
+
+
+@pytest.mark.parametrize("name", ["sarsa", "nosuch.module:X", "json:Nope"])
+def test_an_unknown_learner_is_named_before_anything_is_read(name: str) -> None:
+    with pytest.raises(UnknownLearner, match=f"learner '{name}': .*must be dqn or module:attribute"):
+        learner_named(name)
+    if ":" in name:
+        with pytest.raises(UnknownLearner):
+            Trainer(TrainerSettings(learner=LearnerSettings(name=name)))
 
 
 def test_demonstrators_are_imitated_and_others_are_not(make_batch: Any) -> None:

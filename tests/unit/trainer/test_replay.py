@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generals_engine.play_settings import CHUNK_TICKS
+from generals_runtime.errors import OperatorError
 from generals_schemas.records import ExperienceBatch, PolicyRef
 from generals_trainer.replay import ReplayBuffer
-from generals_trainer.samples import Layout, LayoutMismatch, NotEnough, ReplayError
+from generals_trainer.samples import BatchTooLarge, Layout, LayoutMismatch, NotEnough
+from generals_trainer.settings import LEAST_CAPACITY, ReplaySettings
 
 
 @dataclass
@@ -175,7 +178,7 @@ def test_a_buffer_refilled_from_the_log_samples_as_the_old_one(make_batch: Any, 
     new.begin_refill(snapshot)
     for _, _, sequence, partition, offset in snapshot.blocks.tolist():
         new.insert(batches[offset], sequence=sequence, partition=partition, offset=offset)
-    new.end_refill(snapshot)
+    new.end_refill(replace(snapshot, counters={**snapshot.counters, "of_an_earlier_program": 1}))
     assert new.counters == old.counters
     assert new.eligible == old.eligible
     for i, batch in enumerate(batches[fill:], fill):
@@ -189,7 +192,7 @@ def test_a_buffer_refilled_from_the_log_samples_as_the_old_one(make_batch: Any, 
             errors = rng.normal(size=16).astype(np.float32)
             old.update_priorities(first.serials, errors)
             new.update_priorities(second.serials, errors)
-    np.testing.assert_array_equal(old.priorities(), new.priorities())
+    np.testing.assert_array_equal(old.snapshot().leaves, new.snapshot().leaves)
 
 
 def test_steps_are_sampled_in_proportion_to_their_priorities(make_batch: Any) -> None:
@@ -214,7 +217,7 @@ def test_new_steps_get_the_highest_priority_seen(make_batch: Any) -> None:
     buffer.insert(first)
     buffer.update_priorities(np.array([1]), np.array([7.0], np.float32))
     buffer.insert(second)
-    np.testing.assert_allclose(buffer.priorities(), [1, 7.001, 1, 1, 0, 7.001, 7.001, 7.001, 7.001, 0], rtol=1e-6)
+    np.testing.assert_allclose(buffer.snapshot().leaves, [1, 7.001, 1, 1, 0, 7.001, 7.001, 7.001, 7.001, 0], rtol=1e-6)
 
 
 def test_a_step_waits_until_the_next_chunk_completes_its_window(make_batch: Any) -> None:
@@ -232,7 +235,6 @@ def test_a_missed_chunk_ends_the_windows_before_it_at_its_last_state(make_batch:
     buffer = buffer_for(before, n_step=3, gamma=0.5, alpha=0.0)
     buffer.insert(before)
     buffer.insert(make_batch(chunk=2, first_tick=8, steps=4))
-    assert buffer.counters.broken == 1
     assert buffer.eligible == 4 + 2
     sample = buffer.sample(60)
     last = int(np.flatnonzero(sample.serials == 3)[0])
@@ -247,17 +249,19 @@ def test_what_leaves_unused_is_counted(make_batch: Any) -> None:
     assert (buffer.counters.inserted, buffer.counters.evicted, buffer.counters.evicted_unused) == (12, 4, 4)
     sample = buffer.sample(8)
     buffer.insert(make_batch(game="g3", steps=4, end="terminated"))
-    assert (buffer.counters.evicted, buffer.counters.evicted_unused, buffer.counters.evicted_uses) == (8, 4, 4)
-    buffer_alpha = buffer_for(make_batch(), capacity=10)
-    buffer_alpha.insert(make_batch(game="a", steps=4, end="terminated"))
-    old = buffer_alpha.sample(4)
-    for i in range(2):
-        buffer_alpha.insert(make_batch(game=f"b{i}", steps=4, end="terminated"))
-    before = buffer_alpha.priorities()
-    buffer_alpha.update_priorities(old.serials, np.full(4, 50, np.float32))
-    np.testing.assert_array_equal(buffer_alpha.priorities(), before)
-    assert buffer_alpha.counters.late_priorities == 4
+    assert (buffer.counters.evicted, buffer.counters.evicted_unused) == (8, 4)
     assert sample.ages.max() == 9
+
+
+def test_priorities_of_steps_that_have_left_are_passed_over(make_batch: Any) -> None:
+    buffer = buffer_for(make_batch(), capacity=10)
+    buffer.insert(make_batch(game="a", steps=4, end="terminated"))
+    old = buffer.sample(4)
+    for i in range(2):
+        buffer.insert(make_batch(game=f"b{i}", steps=4, end="terminated"))
+    before = buffer.snapshot().leaves
+    buffer.update_priorities(old.serials, np.full(4, 50, np.float32))
+    np.testing.assert_array_equal(buffer.snapshot().leaves, before)
 
 
 def test_many_large_armies_make_the_oldest_leave_earlier(make_batch: Any) -> None:
@@ -278,10 +282,18 @@ def test_a_batch_of_another_layout_is_refused_by_name(make_batch: Any) -> None:
         buffer.insert(make_batch(width=5))
 
 
-def test_what_cannot_fit_is_refused(make_batch: Any) -> None:
+def test_what_cannot_fit_is_refused_with_what_an_operator_can_do(make_batch: Any) -> None:
     buffer = buffer_for(make_batch(), capacity=4)
-    with pytest.raises(ReplayError, match=r"5 rows .* exceeds a buffer of 4 rows"):
+    with pytest.raises(BatchTooLarge, match=r"5 rows .* exceeds a buffer of 4 rows .*raise trainer\.replay\.capacity"):
         buffer.insert(make_batch(steps=4))
+    assert issubclass(BatchTooLarge, OperatorError)
+
+
+def test_the_least_capacity_holds_a_chunk_of_the_usual_length(make_batch: Any) -> None:
+    buffer = buffer_for(make_batch(), capacity=LEAST_CAPACITY)
+    assert buffer.insert(make_batch(steps=CHUNK_TICKS)) == CHUNK_TICKS
+    with pytest.raises(ValueError, match="capacity"):
+        ReplaySettings(capacity=LEAST_CAPACITY - 1)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6])

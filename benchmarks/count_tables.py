@@ -1,6 +1,6 @@
 """Counts what `zstd_rows` codes in play of the engine's heuristics, and prints the constants of `zstd_tables`.
 
-    python schemas/count_tables.py [CHUNKS]
+    python benchmarks/count_tables.py [CHUNKS]
 
 The tables of a changed program can be read by every reader, so they may be counted anew at any time; what is gained is
 shorter records.
@@ -45,7 +45,7 @@ class Counts:
         data = np.frombuffer(np.ascontiguousarray(array).copy(), np.uint8)
         for start in range(0, data.size, BLOCK_BYTES):
             end = min(start + BLOCK_BYTES, data.size)
-            count, kept = find_sequences(data, array.strides[0], start, end, self._bytes, self._sequences)
+            count, kept = find_sequences(data, array.nbytes // len(array), start, end, self._bytes, self._sequences)
             self.literals[kind] += np.bincount(self._bytes[:kept], minlength=256)
             before, length, offset = self._sequences[:count].T
             self._add("LITERAL", np.searchsorted(LITERAL_BASES, before, side="right") - 1)

@@ -1,0 +1,58 @@
+"""What is asked of a broker that is not ready yet is asked again; what it knows for sure is believed at once."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from generals_client import broker_log
+from generals_client.broker_log import BrokerLog
+from generals_client.errors import StreamError, TopicMissing
+
+
+class Consumer:
+    """Answers `list_topics` with each of these in turn: an exception, a topic's error, or partitions."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        error = answer if isinstance(answer, KafkaError) else None
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=error, partitions={} if error else answer)})
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_log, "AGAIN_S", 0.0)
+
+
+def opened(consumer: Any) -> BrokerLog:
+    return BrokerLog(consumer, "topic", "earliest")
+
+
+def test_partitions_are_asked_for_until_the_broker_is_ready() -> None:
+    away = KafkaException(KafkaError(KafkaError._TRANSPORT))
+    consumer = Consumer(away, KafkaError(KafkaError.LEADER_NOT_AVAILABLE), away, {0: None, 1: None})
+    assert opened(consumer).partitions == {0, 1}
+    assert consumer.answers == []
+
+
+def test_a_topic_that_the_broker_does_not_know_is_missing_and_not_asked_for_again() -> None:
+    with pytest.raises(TopicMissing, match=r"topic topic: .*`generals topics create` makes it"):
+        opened(Consumer(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+
+
+def test_a_topic_that_may_not_be_read_is_not_called_missing() -> None:
+    with pytest.raises(StreamError, match="the partitions of topic are not known") as caught:
+        opened(Consumer(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+    assert not isinstance(caught.value, TopicMissing)
+
+
+def test_a_broker_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_log, "PATIENCE_S", -1.0)
+    with pytest.raises(StreamError, match="the partitions of topic are not known"):
+        opened(Consumer(KafkaException(KafkaError(KafkaError._TRANSPORT))))
