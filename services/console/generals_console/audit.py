@@ -15,12 +15,14 @@ from confluent_kafka import Consumer
 from numpy.typing import NDArray
 
 from generals_client.positions import Deduplicator
-from generals_console.ranges import Range, committed, read_ranges, whole_log
-from generals_runtime.kafka import make_consumer
+from generals_console.ranges import Range, read_ranges, whole_log
+from generals_runtime.errors import OperatorError
+from generals_runtime.kafka import committed_offsets, connect, make_consumer, topic_ids
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch, decode_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch, TransitionChunk
+from generals_schemas.topics import Topics
 from generals_writer.layout import hour_of
 
 Keys = NDArray[np.int64]
@@ -150,16 +152,18 @@ def audit(
 
     Raises:
         KafkaUnavailable, TopicMissing.
+        OperatorError: experiences were made from another transitions topic than the one that is there.
     """
     topics = kafka.topics()
     consumer = make_consumer(kafka, group_id="generals-audit", overrides={"enable.partition.eof": False})
     games, report = _Games(), AuditReport()
     try:
         emitted = whole_log(consumer, topics.transitions.name)
-        acknowledged = committed(kafka, collector_group, topics.transitions.name, list(emitted))
+        source_id = topic_ids(connect(kafka), [topics.transitions.name])[topics.transitions.name]
+        acknowledged = _acknowledged(kafka, collector_group, topics.transitions.name, list(emitted))
         rows = archive() if archive else None
-        collected = _read_experiences(consumer, topics.experiences.name, games, emitted, progress)
-        done = {n: max(collected.done.get(n, 0), acknowledged.get(n, 0)) for n in emitted}
+        collected = _read_experiences(consumer, topics, source_id, games, emitted, progress)
+        done = {n: max(collected.done.get(n, 0), acknowledged[n] or 0) for n in emitted}
         expected = _read_transitions(
             consumer, topics.transitions.name, emitted, games, done, collected, report, progress
         )
@@ -171,9 +175,24 @@ def audit(
     return report
 
 
+def _acknowledged(kafka: KafkaSettings, group: str, topic: str, partitions: list[int]) -> dict[int, int | None]:
+    """What the collectors have committed."""
+    consumer = make_consumer(kafka, group_id=group)
+    try:
+        return committed_offsets(consumer, topic, partitions)
+    finally:
+        consumer.close()
+
+
 def _read_experiences(
-    consumer: Consumer, topic: str, games: _Games, emitted: Mapping[int, Range], progress: Progress
+    consumer: Consumer,
+    topics: Topics,
+    source_id: str,
+    games: _Games,
+    emitted: Mapping[int, Range],
+    progress: Progress,
 ) -> _Collected:
+    topic = topics.experiences.name
     dedups = {number: Deduplicator(number) for number in emitted}
     every, accepted, partitions, offsets, hours, later = (_Columns() for _ in range(6))
     rejected: set[tuple[int, int]] = set()
@@ -187,6 +206,12 @@ def _read_experiences(
         except BadRecord as error:
             unreadable.append(f"{topic}[{number}], offset {offset}: no experiences: {error}")
             continue
+        if batch.source.topic_id != source_id:
+            raise OperatorError(
+                f"{topic}[{number}], offset {offset}: made from {batch.source.topic} with id {batch.source.topic_id}; "
+                f"expected {topics.transitions.name} with id {source_id}. A topic that was deleted and made again has "
+                f"other offsets: delete {topic} too, or begin anew under another kafka.topic_prefix"
+            )
         dedup = dedups.setdefault(number, Deduplicator(number))
         if dedup.mark is None:  # nothing before the log's own beginning can have been collected
             lost += max(0, batch.source.offset - emitted[number].first)

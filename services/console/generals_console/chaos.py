@@ -40,6 +40,8 @@ STEP_S = 0.25
 ALL_WORK_WITHIN_S = 120.0
 RECOVER_WITHIN_S = 120.0
 DRAIN_WITHIN_S = 240.0
+CATCH_UP_WITHIN_S = 900.0
+"""For a reader and a trainer that were killed last and have much before them, on a machine that is busy."""
 DISK_MB, DISK_MB_PER_MINUTE = 192, 16
 
 Say = Callable[[str], None]
@@ -251,7 +253,7 @@ class _Run:
             for name, url in self._stores.audit_urls.items()
         }
         collected = next(iter(reports.values())).experiences_collected
-        self._until(lambda: min([self._reader().experiences, *self._inserted()]) >= collected, RECOVER_WITHIN_S)
+        self._until(lambda: min([self._reader().experiences, *self._inserted()]) >= collected, CATCH_UP_WITHIN_S)
         return self._result(reports)
 
     def _reader(self) -> Counts:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from generals_console.chaos import ChaosOptions, ChaosResult, run_chaos
-from generals_console.stopping import StopFlag, Stopped
+from generals_console.stopping import StopFlag
 from generals_console.terminal import err, out, print_json
 
 
@@ -16,14 +16,16 @@ def run(
     minutes: float,
     seed: int,
     faults_per_minute: float,
-    run_dir: Path | None = None,
-    ticks_per_second: float = 800.0,
-    trainer: bool = False,
-    s3: bool | None = None,
-    full_disk: bool | None = None,
-    as_json: bool = False,
+    run_dir: Path | None,
+    ticks_per_second: float,
+    trainer: bool,
+    as_json: bool,
 ) -> int:
-    """Run chaos, print its table; 0 if nothing was lost, nothing doubled and everybody recovered, else 1."""
+    """Run chaos, print its table; 0 if nothing was lost, nothing doubled and everybody recovered, else 1.
+
+    Raises:
+        Stopped: by Ctrl-C.
+    """
     console = err if as_json else out
     options = ChaosOptions(
         minutes=minutes,
@@ -32,15 +34,9 @@ def run(
         run_dir=run_dir or Path("runs") / time.strftime("chaos-%Y%m%d-%H%M%S"),
         ticks_per_second=ticks_per_second,
         trainer=trainer,
-        s3=s3,
-        full_disk=full_disk,
     )
-    try:
-        with StopFlag() as stop:
-            result = run_chaos(options, stop, lambda what: console.print(what, markup=False, highlight=False))
-    except Stopped:
-        console.print("stopped; every process has ended")
-        return 130
+    with StopFlag() as stop:
+        result = run_chaos(options, stop, lambda what: console.print(what, markup=False, highlight=False))
     if as_json:
         print_json(result.to_json())
     else:

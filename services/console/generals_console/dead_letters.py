@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from confluent_kafka import Message
 
 from generals_console.ranges import read_ranges, whole_log
-from generals_runtime.kafka import OrderedProducer, make_consumer
+from generals_runtime.errors import OperatorError
+from generals_runtime.kafka import OrderedProducer, RecordTooLarge, make_consumer
 from generals_runtime.settings import KafkaSettings
 
 
@@ -37,13 +38,20 @@ def send_again(kafka: KafkaSettings, letters: list[DeadLetter], topic: str) -> i
     """Produce the records to `topic` under their old keys; returns how many were acknowledged.
 
     They are new records there: a reader of experiences sees them as new chunks.
+
+    Raises:
+        OperatorError: one is too large for any topic of ours; those before it are sent.
+        DeliveryFailed: the broker refused one.
     """
-    producer = OrderedProducer(kafka, client_id="generals-dead-letter")
-    for letter in letters:
-        producer.send(topic, None, letter.key, letter.value)
-    producer.flush()
-    producer.close()
-    return producer.delivered
+    largest = {"message.max.bytes": int(kafka.topics().dead_letter.config["max.message.bytes"])}
+    with OrderedProducer(kafka, client_id="generals-dead-letter", overrides=largest) as producer:
+        for letter in letters:
+            try:
+                producer.send(topic, None, letter.key, letter.value)
+            except RecordTooLarge as error:
+                raise OperatorError(f"dead letter {letter.offset} cannot be sent again: {error}") from error
+        producer.flush()
+        return producer.delivered
 
 
 def _letter(message: Message) -> DeadLetter:

@@ -11,7 +11,7 @@ from rich.table import Table
 from generals_console.demo import DemoOptions, DemoResult, run_demo
 from generals_console.live import make_view
 from generals_console.settings import ConsoleSettings
-from generals_console.stopping import StopFlag, Stopped
+from generals_console.stopping import StopFlag
 from generals_console.terminal import err, out
 from generals_runtime.settings import load
 
@@ -27,7 +27,11 @@ def run(
     external: bool,
     as_json: bool,
 ) -> int:
-    """Run the demo and print its summary; the exit code."""
+    """Run the demo and print its summary; the exit code.
+
+    Raises:
+        Stopped: by Ctrl-C.
+    """
     console = err if as_json else out
     options = DemoOptions(
         seconds=seconds,
@@ -38,12 +42,8 @@ def run(
         ticks_per_second=ticks_per_second,
     )
     kafka = load(ConsoleSettings).kafka if external else None
-    try:
-        with StopFlag() as stop, make_view(console) as view:
-            result = run_demo(options, kafka, view, stop)
-    except Stopped:
-        console.print("stopped; every process has ended")
-        return 130
+    with StopFlag() as stop, make_view(console) as view:
+        result = run_demo(options, kafka, view, stop)
     if as_json:
         sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
     else:

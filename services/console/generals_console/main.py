@@ -22,6 +22,8 @@ from generals_console.commands import (
     rules,
     topics,
 )
+from generals_console.entry import STOPPED_BY_CTRL_C
+from generals_console.stopping import Stopped
 from generals_console.terminal import err
 from generals_runtime.errors import OperatorError
 from generals_runtime.settings import SettingsError
@@ -60,8 +62,11 @@ def main() -> None:
         for problem in error.problems:
             err.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+    except Stopped:
+        err.print("stopped; every process has ended")
+        sys.exit(STOPPED_BY_CTRL_C)
     except (OperatorError, SchemaError) as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(STOPPED_BY_CTRL_C)

@@ -49,7 +49,7 @@ class Player:
             self.speed = min(FASTEST, max(SLOWEST, self.speed * (1.5 if key == "+" else 1 / 1.5)))
         elif key == "a":
             self.view = None
-        elif key.isdigit() and int(key) < len(self.film.teams):
+        elif key.isdecimal() and int(key) < len(self.film.teams):
             self.view = int(key)
 
     def move(self, boards: int) -> None:

@@ -1,14 +1,12 @@
-"""Reading a range of a topic outside any group, and what the broker says about offsets."""
+"""Reading a range of a topic outside any group."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from generals_runtime.kafka import KafkaUnavailable, log_bounds, make_consumer, partitions_of
-from generals_runtime.settings import KafkaSettings
+from generals_runtime.kafka import KafkaUnavailable, log_bounds, partitions_of
 
-TIMEOUT_S = 15.0
 STALLED_S = 60.0
 FETCH_RECORDS = 1000
 
@@ -31,18 +29,6 @@ def whole_log(consumer: Consumer, topic: str) -> dict[int, Range]:
         TopicMissing, KafkaUnavailable.
     """
     return {number: Range(*log_bounds(consumer, topic, number)) for number in partitions_of(consumer, topic)}
-
-
-def committed(kafka: KafkaSettings, group: str, topic: str, partitions: list[int]) -> dict[int, int]:
-    """The offsets that a group has committed; a partition without one is left out."""
-    consumer = make_consumer(kafka, group_id=group)
-    try:
-        found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=TIMEOUT_S)
-    except KafkaException as error:
-        raise KafkaUnavailable(f"reading what group {group} committed: {error.args[0].str()}") from error
-    finally:
-        consumer.close()
-    return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
 
 
 def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> Iterator[Message]:

@@ -2,19 +2,19 @@
 
 from generals_console.soak import SoakOptions, SoakResult, run_soak
 from generals_console.soak_picture import draw_soak
-from generals_console.stopping import StopFlag, Stopped
+from generals_console.stopping import StopFlag
 from generals_console.terminal import err, out, print_json, print_table
 
 
 def run(options: SoakOptions, *, as_json: bool = False) -> int:
-    """Soak and print the slopes; 0 if everything is known to be flat, else 1."""
+    """Soak and print the slopes; 0 if everything is known to be flat, else 1.
+
+    Raises:
+        Stopped: by Ctrl-C.
+    """
     console = err if as_json else out
-    try:
-        with StopFlag() as stop:
-            result = run_soak(options, stop, lambda what: console.print(what, markup=False, highlight=False))
-    except Stopped:
-        console.print("stopped; every process has ended")
-        return 130
+    with StopFlag() as stop:
+        result = run_soak(options, stop, lambda what: console.print(what, markup=False, highlight=False))
     picture = options.run_dir / "soak.png"
     draw_soak(result, picture)
     if as_json:

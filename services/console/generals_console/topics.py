@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from generals_console.ranges import TIMEOUT_S, Range, whole_log
+from generals_console.ranges import Range, whole_log
 from generals_runtime.kafka import KafkaUnavailable, make_admin, make_consumer, patiently
 from generals_runtime.settings import KafkaSettings
+
+TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)

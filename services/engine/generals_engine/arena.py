@@ -75,8 +75,10 @@ def find_player(spec: str, published: PolicyDirectory | None = None) -> Policy:
         return trained(Path(spec).read_bytes(), PolicyRef(Path(spec).stem))
     if published is None:
         raise PolicyError(f"player {spec!r} is no heuristic and no .onnx file: name a broker to look it up")
-    name, _, version = spec.partition("@")
-    pointer = published.find(name, int(version) if version else None)
+    name, at, version = spec.partition("@")
+    if at and not version.isdecimal():
+        raise PolicyError(f"player {spec!r}: a version is a number, as in {name}@3")
+    pointer = published.find(name, int(version) if at else None)
     return trained(fetch_policy(pointer), PolicyRef(pointer.name, pointer.version))
 
 

@@ -3,21 +3,20 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from played_games import play_chunks
 from typer.testing import CliRunner
 
 from generals_collector.tensorise import experiences, recipe
 from generals_console.audit import ArchivedRows, AuditReport, PrunedRecords, audit
 from generals_console.main import app
-from generals_engine.games import GamePool
-from generals_engine.play_settings import PlaySettings
-from generals_engine.policies import find_policy
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import make_consumer, make_producer
+from generals_runtime.kafka import connect, make_consumer, make_producer, topic_ids
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import encode_batch, encode_chunk
 from generals_schemas.records import ExperienceBatch, Source, TransitionChunk
@@ -33,11 +32,12 @@ class Log:
         self.kafka = kafka.model_copy(update={"topic_prefix": topics.prefix})
         self.topics = topics
         self.group = f"{topics.prefix}collector"
-        self.chunks = some_chunks()
+        self.topic_id = topic_ids(connect(kafka), [topics.transitions])[topics.transitions]
+        self.chunks = list(islice(play_chunks("expander", seed=3), CHUNKS))
         self.batches = [self.collect(chunk, offset) for offset, chunk in enumerate(self.chunks)]
 
     def collect(self, chunk: TransitionChunk, offset: int) -> list[ExperienceBatch]:
-        return experiences(chunk, Source(self.topics.transitions, "id", 0, offset, 0, 1), recipe())
+        return experiences(chunk, Source(self.topics.transitions, self.topic_id, 0, offset, 0, 1), recipe())
 
     def write(self, chunks: Iterable[TransitionChunk], groups: Iterable[list[ExperienceBatch]]) -> None:
         producer = make_producer(self.kafka)
@@ -75,24 +75,6 @@ class Log:
             starts={0: 0},
             ends={0: end},
         )
-
-
-def some_chunks() -> list[TransitionChunk]:
-    settings = PlaySettings(
-        run="audit",
-        policies=(find_policy("expander"),),
-        width=8,
-        height=8,
-        games=2,
-        seed=3,
-        tick_limit=400,
-        chunk_ticks=16,
-    )
-    pool = GamePool(settings, now_ms=lambda: 0)
-    chunks: list[TransitionChunk] = []
-    while len(chunks) < CHUNKS:
-        chunks += [played.chunk for played in pool.advance() if played.chunk is not None]
-    return chunks[:CHUNKS]
 
 
 @pytest.fixture
@@ -232,6 +214,22 @@ def test_a_record_that_cannot_be_read_is_named_and_the_rest_is_counted(junk: byt
     assert not report.clean
     [detail] = report.details
     assert detail.startswith(f"{log.topics.experiences}[0], offset {offset}: ")
+
+
+@pytest.mark.parametrize("before", [3, CHUNKS])
+def test_experiences_of_a_topic_that_was_made_again_are_named_and_not_compared(before: int, log: Log) -> None:
+    for group in log.batches[:before]:
+        group[:] = [replace(batch, source=replace(batch.source, topic_id="of-before")) for batch in group]
+    log.write(log.chunks, log.batches)
+    log.acknowledge(CHUNKS)
+    with pytest.raises(OperatorError) as caught:
+        log.audit()
+    topics = log.topics
+    assert str(caught.value) == (
+        f"{topics.experiences}[0], offset 0: made from {topics.transitions} with id of-before; expected "
+        f"{topics.transitions} with id {log.topic_id}. A topic that was deleted and made again has other offsets: "
+        f"delete {topics.experiences} too, or begin anew under another kafka.topic_prefix"
+    )
 
 
 def test_there_is_no_verdict_on_an_archive_that_is_not_there(log: Log, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 from typer.main import get_command
 
 from generals_console.commands.config import check
+from generals_console.commands.replaying import _start
 from generals_console.main import app
 from generals_runtime.settings import SettingsError
 
@@ -122,6 +123,12 @@ def test_a_value_that_cannot_be_is_refused_before_anything_is_done(command: str,
     assert done.returncode == 2
     said = " ".join(done.stderr.replace("│", " ").split())
     assert f"Invalid value for {option}: {message}" in said
+
+
+@pytest.mark.parametrize("text", ["²", "-1", "yesterday"])
+def test_a_beginning_that_is_neither_an_offset_nor_a_time_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="must be earliest, an offset or a time"):
+        _start(text)
 
 
 def test_a_broker_that_is_not_there_is_one_message() -> None:

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from generals_console.player import _Keys
+from generals_console.film import film_of_file
+from generals_console.player import Player, _Keys
 
+FILM = Path(__file__).parents[2] / "data" / "replays" / "synthetic-ring-01.json"
 LONG_S = 30.0
 """Nobody waits so long: the test's own time limit would end it."""
 
@@ -52,3 +55,10 @@ def test_a_terminal_that_is_gone_leaves_the_pace_as_it_was() -> None:
     assert pressed(LONG_S) == []
     os.close(reading)
     assert pressed(0.01) == []
+
+
+@pytest.mark.parametrize(("key", "view"), [("0", 0), ("3", 3), ("4", None), ("²", None), ("x", None)])
+def test_only_the_number_of_a_player_takes_a_view(key: str, view: int | None) -> None:
+    shown = Player(film_of_file(FILM), speed=8.0, player=None)
+    shown.press(key)
+    assert shown.view == view

@@ -32,6 +32,12 @@ def test_an_unknown_player_is_named() -> None:
         find_player("no.such:policy")
 
 
+@pytest.mark.parametrize("version", ["abc", "-1", "²", ""])
+def test_a_version_that_is_no_number_is_refused(version: str) -> None:
+    with pytest.raises(PolicyError, match=f"player 'dqn@{version}': a version is a number, as in dqn@3"):
+        find_player(f"dqn@{version}", PolicyDirectory(()))
+
+
 def test_a_policy_that_cannot_be_asked_has_not_lost_the_match() -> None:
     away = find_player(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(PolicyError, match="no answer"):

@@ -62,7 +62,7 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The plan of faults is a function of it.")] = 1,
     faults_per_minute: Annotated[float, typer.Option(min=0.1)] = 8.0,
     run_dir: Annotated[Path | None, typer.Option(help="For logs, data and archive.", show_default="runs/TIME")] = None,
-    ticks_per_second: Annotated[float, typer.Option(min=1, help="Pace of each engine.")] = 800.0,
+    ticks_per_second: Annotated[float, typer.Option(min=1, help="Pace of all engines together.")] = 800.0,
     trainer: Annotated[bool, typer.Option("--trainer", help="Run and strike a trainer too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -124,7 +124,7 @@ def soak(
 def _start(text: str) -> str | int | datetime:
     if text == "earliest":
         return text
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     try:
         at = datetime.fromisoformat(text)
