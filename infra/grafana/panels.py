@@ -132,6 +132,10 @@ PLAY = Dashboard("generals-play", "Generals · rewards and actions", [
     Panel("Length of a game, in ticks", quantiles("generals_game_ticks")),
     Panel("Version that plays", one("max by (policy) (generals_policy_version)", "{{policy}}"),
           only_with="trained policies in play"),
+    Panel("Curriculum", [
+        Query("avg(generals_curriculum_stage)", "stage"),
+        Query("avg(generals_curriculum_score)", "score"),
+    ], only_with="engine.curriculum", help="Mean of all engines; the score is the learner's in its last whole trial"),
 ])  # fmt: skip
 
 LEARNING = Dashboard("generals-learning", "Generals · learning", [

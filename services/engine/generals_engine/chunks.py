@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generals_engine.curriculum import Trial
 from generals_engine.kernel.pack import NOT_PACKED
 from generals_engine.kernel.state import (
     ALIVE,
@@ -42,7 +43,8 @@ _U2_MAX = 65_535
 class Seat:
     """What is known of the game in one place of the state besides its board.
 
-    ordinal: which game of the worker it is.  first_tick, chunk, versions, memory: of the chunk being played.
+    ordinal: which game of the worker it is.  trial: of a curriculum, if the game counts in one.
+    first_tick, chunk, versions, memory: of the chunk being played.
     """
 
     game_id: str
@@ -53,6 +55,7 @@ class Seat:
     started_ms: int
     versions: tuple[Version, ...]
     memory: Memory | None
+    trial: Trial | None = None
     first_tick: int = 0
     chunk: int = 0
     failure: str | None = None

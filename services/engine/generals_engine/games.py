@@ -15,6 +15,7 @@ import numpy as np
 
 from generals_engine.asking import ask
 from generals_engine.chunks import Seat, chunk_of, outcome_of, packed_chunk, summary_of
+from generals_engine.curriculum import Climb
 from generals_engine.kernel.check import BROKEN_NAMES, SOUND
 from generals_engine.kernel.memory import remember
 from generals_engine.kernel.pack import ARRAYS, pack_chunks
@@ -56,13 +57,15 @@ class Played:
 class GamePool:
     """The games of one worker. `now_ms` is the only clock, and shows in summaries only.
 
-    pack: the chunks will be sent, so pack them many at a time.
+    pack: the chunks will be sent, so pack them many at a time.  climb: where its curriculum stands, if it has one.
     """
 
     def __init__(self, play: PlaySettings, now_ms: Callable[[], int], *, pack: bool = False) -> None:
         self.play = play
         self._now_ms = now_ms
-        self._by_tick = any(policy.batch is not None for policy in play.policies)
+        self._stages = play.stages
+        self.climb = None if play.curriculum is None else Climb(play.curriculum)
+        self._by_tick = any(policy.batch is not None for stage in self._stages for policy in stage.policies)
         self._pack = pack and not self._by_tick and not play.memory
         self._slots = play.games if self._by_tick else min(play.games, CHUNKS_A_CALL)
         self.state = allocate(
@@ -126,13 +129,13 @@ class GamePool:
 
     def _start(self, place: int) -> None:
         """The next game, or none if all there shall be have been started."""
-        play = self.play
+        play = self._stages[0 if self.climb is None else self.climb.stage]
         if play.max_games is not None and self.started >= play.max_games:
             self.seats[place] = None
             self._playing[place] = False
             return
         ordinal, self.started = self.started, self.started + 1
-        seat = self._seat(ordinal)
+        seat = self._seat(play, ordinal)
         rules = GameRules(
             teams=play.team_numbers,
             policies=[policy.code for policy in seat.policies],
@@ -145,8 +148,7 @@ class GamePool:
         self.seats[place] = seat
         self._playing[place] = True
 
-    def _seat(self, ordinal: int) -> Seat:
-        play = self.play
+    def _seat(self, play: PlaySettings, ordinal: int) -> Seat:
         seed = (play.seed, play.workers, play.worker, ordinal)
         board = play.board or generate_map(
             derive(*seed, _MAP),
@@ -156,6 +158,8 @@ class GamePool:
             height=play.height,
         )
         policies = play.seated(derive(*seed, _SEATS))
+        versions = next_versions(policies, (None,) * len(policies))
+        refs = tuple(version.ref for version in versions)
         return Seat(
             game_id=f"{play.run}-{play.worker}-{ordinal}",
             ordinal=ordinal,
@@ -163,8 +167,9 @@ class GamePool:
             policies=policies,
             policy_seed=derive(*seed, _POLICY),
             started_ms=self._now_ms(),
-            versions=next_versions(policies, (None,) * len(policies)),
+            versions=versions,
             memory=_nothing_seen(play.players, board.tiles.size) if play.memory else None,
+            trial=None if self.climb is None else self.climb.begin(refs, play.team_numbers),
         )
 
     def _close(self, place: int, slot: int, seat: Seat, cut: Outcome | None = None) -> Played:
@@ -186,6 +191,8 @@ class GamePool:
         self, place: int, seat: Seat, chunk: TransitionChunk | None, outcome: Outcome, packed: bytes | None = None
     ) -> Played:
         summary = summary_of(self.state, place, seat, self.play, outcome, self._now_ms())
+        if self.climb is not None and seat.trial is not None:
+            self.climb.end(seat.trial, summary)
         self._start(place)
         return Played(chunk, summary, seat.failure, packed)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from generals_engine.curriculum import Curriculum
 from generals_engine.maps import GameMap, MapError, rule_side
 from generals_engine.policies import BatchPolicy, Policy
 from generals_engine.rng import below, streams
@@ -23,6 +24,7 @@ class PlaySettings:
     policies: seat p plays `policies[p % len]`, or a draw from them if `assignment` is "pool".
     teams: `[P]`, None: everyone for themselves.  width, height: None: the site's.  board: a fixed map for all games.
     tick_limit: None: to the end.  max_games: None: for ever.
+    curriculum: its stages say who plays on which boards; None: as it is said here, always.
     """
 
     run: str
@@ -43,6 +45,7 @@ class PlaySettings:
     rules_version: int = 18
     split_percent: int = 10
     max_games: int | None = None
+    curriculum: Curriculum | None = None
 
     def __post_init__(self) -> None:
         if not self.policies:
@@ -51,14 +54,35 @@ class PlaySettings:
             raise MapError(f"the map has {self.board.players} generals, but {self.players} players are set")
         if self.teams is not None and (len(self.teams) != self.players or len(set(self.teams)) < 2):
             raise ValueError(f"teams {self.teams} must give each of {self.players} players a team, two at least")
+        if self.curriculum is not None and not self.curriculum.stages:
+            raise ValueError("the curriculum has no stages: name at least one")
 
     @property
     def team_numbers(self) -> tuple[int, ...]:
         return self.teams or tuple(range(self.players))
 
     @property
+    def stages(self) -> tuple["PlaySettings", ...]:
+        """What each stage plays; without a curriculum there is one."""
+        if self.curriculum is None:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                policies=stage.policies,
+                width=stage.width,
+                height=stage.height,
+                tick_limit=stage.tick_limit,
+                curriculum=None,
+            )
+            for stage in self.curriculum.stages
+        )
+
+    @property
     def largest_area(self) -> int:
         """Tiles of the largest board that may come."""
+        if self.curriculum is not None:
+            return max(stage.largest_area for stage in self.stages)
         if self.board is not None:
             return int(self.board.tiles.size)
         side = rule_side(self.players, 1.0)
@@ -87,10 +111,17 @@ class PlaySettings:
 def wrap_batch_policies(play: PlaySettings, wrap: Callable[[BatchPolicy], BatchPolicy]) -> PlaySettings:
     """The same play, each batch policy wrapped. One that sits in two seats is still one, and asked once for both."""
     wrapped: dict[int, BatchPolicy] = {}
-    for policy in play.policies:
-        if policy.batch is not None and id(policy.batch) not in wrapped:
-            wrapped[id(policy.batch)] = wrap(policy.batch)
-    policies = (
-        policy if policy.batch is None else replace(policy, batch=wrapped[id(policy.batch)]) for policy in play.policies
-    )
-    return replace(play, policies=tuple(policies))
+
+    def all_wrapped(policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
+        for policy in policies:
+            if policy.batch is not None and id(policy.batch) not in wrapped:
+                wrapped[id(policy.batch)] = wrap(policy.batch)
+        return tuple(
+            policy if policy.batch is None else replace(policy, batch=wrapped[id(policy.batch)]) for policy in policies
+        )
+
+    curriculum = play.curriculum
+    if curriculum is not None:
+        stages = tuple(replace(stage, policies=all_wrapped(stage.policies)) for stage in curriculum.stages)
+        curriculum = replace(curriculum, stages=stages)
+    return replace(play, policies=all_wrapped(play.policies), curriculum=curriculum)

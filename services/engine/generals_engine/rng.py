@@ -5,8 +5,6 @@ them can be drawn without drawing what came before. numpy's generators are not u
 change between versions, and kernels cannot hold hundreds of them.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,13 +66,3 @@ def derive(*parts: int) -> int:
 def streams(seed: int, count: int) -> Stream:
     """`[count]` independent streams of one seed."""
     return np.array([derive(seed, index) for index in range(count)], np.uint64)
-
-
-def permutation(values: Sequence[int], seed: int) -> list[int]:
-    """`values` in an order that depends on the seed only (Fisher-Yates)."""
-    order = list(values)
-    stream = streams(seed, 1)
-    for last in range(len(order) - 1, 0, -1):
-        other = below(stream, 0, last + 1)
-        order[last], order[other] = order[other], order[last]
-    return order

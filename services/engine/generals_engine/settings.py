@@ -6,18 +6,53 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from generals_engine.curriculum import Curriculum, Stage
 from generals_engine.map_files import load_map
 from generals_engine.play_settings import CHUNK_TICKS, PlaySettings
-from generals_engine.policies import find_policy
+from generals_engine.policies import Policy, find_policy
 from generals_engine.rules import NEWEST_RULES, OLDEST_RULES
 from generals_engine.trained_settings import TrainedSettings
-from generals_runtime.settings import ServiceSettings
+from generals_runtime.settings import ServiceSettings, SettingsGroup
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
 
 
 def _new_run() -> str:
     """Never drawn twice: game ids are unique for ever, and so must the run's part of them be."""
     return secrets.token_hex(6)
+
+
+def _known(policies: tuple[str, ...]) -> tuple[str, ...]:
+    for name in policies:
+        if ":" not in name:  # others are loaded when play begins
+            find_policy(name)
+    return policies
+
+
+class StageSettings(SettingsGroup):
+    """A stage of a curriculum. What it does not name is as the engine's own settings have it."""
+
+    policies: tuple[str, ...] | None = Field(default=None, min_length=1)
+    width: int | None = Field(default=None, ge=1, le=MAX_SIDE)
+    height: int | None = Field(default=None, ge=1, le=MAX_SIDE)
+    tick_limit: int | None = Field(default=None, ge=1)
+
+    @field_validator("policies")
+    @classmethod
+    def _heuristics_exist(cls, policies: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if policies is None else _known(policies)
+
+
+class CurriculumSettings(SettingsGroup):
+    """Larger boards and stronger opponents as the learner's results rise."""
+
+    stages: tuple[StageSettings, ...] = Field(
+        min_length=1, description="in order; each may change policies, width, height and tick_limit"
+    )
+    learner: str | None = Field(
+        default=None, description="the policy whose results count, as records name it; none: trained.name"
+    )
+    promote_at: float = Field(default=0.7, gt=0, le=1, description="share of a trial's points; a draw is half a point")
+    trial_games: int = Field(default=200, ge=1, description="games of the learner against others, judged together")
 
 
 class EngineSettings(ServiceSettings):
@@ -46,6 +81,9 @@ class EngineSettings(ServiceSettings):
     assignment: Literal["seats", "pool"] = Field(
         default="seats", description="seats: player p plays policies[p]; pool: each seat draws one for each game"
     )
+    curriculum: CurriculumSettings | None = Field(
+        default=None, description="stages that follow each other as the learner wins; none: always the same play"
+    )
     answer_within_s: float | None = Field(
         default=1.0, gt=0, description="policies outside the kernel; then the player passes. none: waits"
     )
@@ -66,7 +104,9 @@ class EngineSettings(ServiceSettings):
         default=3.0, gt=0, description="spill_to_disk: a record unacknowledged for so long means the broker is away"
     )
     away_queue_bytes: int = Field(
-        default=64 << 20, ge=1 << 20, description="drop_*: what may wait in memory, beside as much on its way"
+        default=64 << 20,
+        ge=1 << 20,
+        description="drop_*: what may wait in memory, beside as much, 32 MiB at most, on its way",
     )
     spill_dir: Path | None = Field(
         default=None, description="spill_to_disk: this engine's own folder, kept over restarts"
@@ -78,10 +118,7 @@ class EngineSettings(ServiceSettings):
     @field_validator("policies")
     @classmethod
     def _heuristics_exist(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
-        for name in policies:
-            if ":" not in name:  # others are loaded when play begins
-                find_policy(name)
-        return policies
+        return _known(policies)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -91,6 +128,10 @@ class EngineSettings(ServiceSettings):
             raise ValueError(f"teams {self.teams} must have one number for each of {self.players} players")
         if self.on_broker_away == "spill_to_disk" and self.spill_dir is None:
             raise ValueError("on_broker_away spill_to_disk needs spill_dir, a folder that outlives the process")
+        if self.map is not None and self.curriculum is not None:
+            for stage in self.curriculum.stages:
+                if stage.width is not None or stage.height is not None:
+                    raise ValueError(f"the boards of a curriculum cannot grow on one map, {self.map}: leave one out")
         return self
 
     def play(self) -> PlaySettings:
@@ -99,9 +140,10 @@ class EngineSettings(ServiceSettings):
         Raises:
             MapError, UnknownPolicy: what cannot be loaded, and why.
         """
+        made: dict[tuple[str, int], Policy] = {}
         return PlaySettings(
             run=self.run,
-            policies=tuple(find_policy(name) for name in self.policies),
+            policies=_found(self.policies, made),
             players=self.players,
             teams=self.teams,
             width=self.width,
@@ -118,4 +160,36 @@ class EngineSettings(ServiceSettings):
             rules_version=self.rules_version,
             split_percent=self.split_percent,
             max_games=self.max_games,
+            curriculum=self._curriculum(made),
         )
+
+    def _curriculum(self, made: dict[tuple[str, int], Policy]) -> Curriculum | None:
+        said = self.curriculum
+        if said is None:
+            return None
+        stages = tuple(
+            Stage(
+                policies=_found(stage.policies or self.policies, made),
+                width=stage.width or self.width,
+                height=stage.height or self.height,
+                tick_limit=stage.tick_limit or self.tick_limit,
+            )
+            for stage in said.stages
+        )
+        return Curriculum(
+            stages=stages,
+            learner=said.learner or self.trained.name,
+            promote_at=said.promote_at,
+            trial_games=said.trial_games,
+        )
+
+
+def _found(names: tuple[str, ...], made: dict[tuple[str, int], Policy]) -> tuple[Policy, ...]:
+    """The policies of these names. One named in several stages is one; one named twice in a stage is two."""
+    found = []
+    for place, name in enumerate(names):
+        key = (name, names[:place].count(name))
+        if key not in made:
+            made[key] = find_policy(name)
+        found.append(made[key])
+    return tuple(found)

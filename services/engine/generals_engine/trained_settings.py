@@ -13,7 +13,7 @@ class TrainedSettings(SettingsGroup):
     explore_steps: int = Field(default=2000, ge=1, description="updates until it has fallen to the floor")
     explore_floor: float = Field(default=0.0, ge=0, le=1)
     past_versions: int = Field(default=8, ge=1, description="of `past`: how many older versions play")
-    past_every: int = Field(default=1, ge=1, description="of `past`: only each so-manieth version, counted back")
+    past_every: int = Field(default=1, ge=1, description="of `past`: every n-th version, counted back from the newest")
 
     def exploration(self, trainer_steps: int) -> float:
         """The share of random moves of a version that has seen so many updates; before the first, all are random."""

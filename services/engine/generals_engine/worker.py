@@ -32,6 +32,9 @@ _log = structlog.get_logger("generals_engine.worker")
 _PLAY_S = 0.2
 """How long one `run_once` plays: short beside the watchdog's patience, long beside its own overhead."""
 
+_NOT_READY_S = 10.0
+"""Without room to send for so long, a worker says that it is not ready. A pause of the broker is shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Record:
@@ -89,6 +92,7 @@ class EngineWorker:
         self._waiting: deque[_Record] = deque()
         self._pace = Pace(settings.ticks_per_second)
         self._pool: GamePool | None = None
+        self._stuck_since: float | None = None
 
     def start(self) -> None:
         """Find the topics, then set up all games (and compile the kernels, once a machine)."""
@@ -123,6 +127,12 @@ class EngineWorker:
         if lost:
             _log.warning("records were not sent: the broker did not take them in time", records=lost)
 
+    def not_ready(self) -> str | None:
+        """Why not: nobody takes what has been played."""
+        since = self._stuck_since
+        stuck = 0.0 if since is None else time.monotonic() - since
+        return f"there has been no room to send for {stuck:.0f} s" if stuck > _NOT_READY_S else None
+
     @property
     def _games(self) -> GamePool:
         if self._pool is None:
@@ -152,7 +162,8 @@ class EngineWorker:
         return self._pace.wait_s() == 0 and self._games.running > 0
 
     def _advance(self) -> None:
-        engine, before = self._metrics.engine, self._games.started
+        engine, before, climb = self._metrics.engine, self._games.started, self._games.climb
+        stage = 0 if climb is None else climb.stage
         ticks = 0
         for played in self._games.advance():
             if played.chunk is not None:
@@ -164,6 +175,11 @@ class EngineWorker:
         engine.ticks.inc(ticks)
         engine.games_started.inc(self._games.started - before)
         engine.games_running.set(self._games.running)
+        if climb is not None:
+            engine.curriculum_stage.set(climb.stage)
+            engine.curriculum_score.set(climb.score)
+            if climb.stage != stage:
+                _log.info("the learner is promoted", stage=climb.stage, games=self._games.started)
 
     def _take_chunk(self, chunk: TransitionChunk, packed: bytes | None) -> None:
         span = None
@@ -200,11 +216,13 @@ class EngineWorker:
             try:
                 self._box.put(record.topic, record.partition, record.key, record.value, record.timestamp_ms, headers)
             except NotNow:
+                self._stuck_since = self._stuck_since or time.monotonic()
                 return False
             if record.span is not None:
                 record.span.end()
             self._waiting.popleft()
             self._tell(record)
+        self._stuck_since = None
         return True
 
     def _tell(self, record: _Record) -> None:

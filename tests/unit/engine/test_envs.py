@@ -162,6 +162,15 @@ def test_the_vector_environment_restarts_ended_games_in_the_next_step() -> None:
     env.close()
 
 
+def test_the_step_that_restarts_a_game_of_the_vector_environment_plays_nothing() -> None:
+    env = gymnasium.make_vec("generals_engine.envs:Generals/SmallDuel-v0", num_envs=4, tick_limit=3)
+    env.reset(seed=2)
+    idle = np.full(4, env.single_action_space.n - 1)
+    cut = [bool(env.step(idle)[3].all()) for _ in range(8)]
+    assert cut == [False, False, True, False, False, False, True, False], "three ticks a game, a step between two"
+    env.close()
+
+
 def test_rendering_shows_the_whole_board() -> None:
     env = GeneralsEnv(render_mode="ansi", **SMALL)
     env.reset(seed=1)

@@ -7,6 +7,8 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from generals_engine import worker as worker_module
+from generals_engine.outbox import NotNow
 from generals_engine.partitions import murmur2, partition_of
 from generals_engine.settings import EngineSettings
 from generals_engine.worker import CannotPlay, EngineWorker, Pace
@@ -98,6 +100,32 @@ class TakesAll:
 
     def close(self, timeout_s: float = 10.0) -> int:
         return 0
+
+
+def test_a_worker_for_whose_records_there_is_no_room_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(TakesAll):
+        full = True
+
+        def put(self, *record: object) -> None:
+            if self.full:
+                raise NotNow
+
+    outbox = Full()
+    settings = EngineSettings(games=2, width=8, height=8)
+    topics = settings.kafka.topics()
+    worker = EngineWorker(settings, outbox=outbox)
+    monkeypatch.setattr(worker, "_count_partitions", lambda: {topics.transitions.name: 8, topics.games.name: 8})
+    monkeypatch.setattr(worker_module, "_NOT_READY_S", 0.0)
+    worker.start()
+    assert worker.not_ready() is None
+    worker.run_once(0.1)
+    assert "no room to send" in str(worker.not_ready())
+    monkeypatch.setattr(worker_module, "_NOT_READY_S", 60.0)
+    assert worker.not_ready() is None, "not for a short pause"
+    monkeypatch.setattr(worker_module, "_NOT_READY_S", 0.0)
+    outbox.full = False
+    worker.run_once(0.1)
+    assert worker.not_ready() is None
 
 
 @pytest.fixture

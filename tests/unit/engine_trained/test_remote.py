@@ -1,8 +1,9 @@
 """A policy behind HTTP plays as it does at home; a server that is away costs passes, one that refuses says why."""
 
+import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,13 +28,19 @@ REF = PolicyRef("dqn", 12)
 PASS = 8 * 9 * 9
 
 
-@pytest.fixture(scope="module")
-def artefact() -> bytes:
+def made(name: str, **params: float) -> bytes:
+    """A network's file, trained on an encoding with these parameters."""
     torch.manual_seed(1)
-    encoding = get_encoding("nine_planes")
+    encoding = get_encoding(name)
     network = QNetwork(encoding, width=4, blocks=1)
     torch.nn.init.normal_(network.moves.weight)  # which begins at zero: all moves would be worth the same
-    return OnnxExport(len(encoding.channels)).make(network, {"encoding": encoding.name})
+    said = {"encoding": name, "encoding_params": json.dumps(params)}
+    return OnnxExport(len(encoding.channels)).make(network, said)
+
+
+@pytest.fixture(scope="module")
+def artefact() -> bytes:
+    return made("nine_planes")
 
 
 @pytest.fixture
@@ -41,11 +48,17 @@ def network(artefact: bytes) -> TrainedNetwork:
     return load_network(artefact, REF)
 
 
+@contextmanager
+def serving(current: Callable[[], TrainedNetwork | None]) -> Iterator[PolicyServer]:
+    server = PolicyServer(current, host="127.0.0.1", port=0)
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def server(network: TrainedNetwork) -> Iterator[PolicyServer]:
-    made = PolicyServer(lambda: network, host="127.0.0.1", port=0)
-    yield made
-    made.close()
+    with serving(lambda: network) as server:
+        yield server
 
 
 def played_by(policy: Policy, ticks: int = 64, teams: tuple[int, ...] = (0, 1)) -> list[Played]:
@@ -89,10 +102,10 @@ def answering(said: bytes) -> Iterator[Policy]:
             while True:
                 connection, _ = listening.accept()
                 with connection, connection.makefile("rb") as asked:
-                    size = next(int(line.split()[1]) for line in asked if line.lower().startswith(b"content-length"))
-                    while asked.readline() != b"\r\n":
-                        pass
-                    asked.read(size)
+                    header = list(iter(asked.readline, b"\r\n"))
+                    asked.read(
+                        sum(int(line.split()[1]) for line in header if line.lower().startswith(b"content-length"))
+                    )
                     connection.sendall(said)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -103,17 +116,55 @@ def answering(said: bytes) -> Iterator[Policy]:
     thread.join(10)
 
 
+def assert_plays_alike(one: Policy, other: Policy, teams: tuple[int, ...] = (0, 1)) -> None:
+    there, here = played_by(one, teams=teams), played_by(other, teams=teams)
+    assert len(there) == len(here) == 4
+    for played, expected in zip(there, here, strict=True):
+        assert played.chunk is not None
+        assert expected.chunk is not None
+        assert played.chunk.actions.tobytes() == expected.chunk.actions.tobytes()
+        assert played.chunk.tiles.tobytes() == expected.chunk.tiles.tobytes()
+
+
 @pytest.mark.parametrize("teams", [(0, 1), (0, 1, 0, 1)], ids=["a duel", "in teams"])
 def test_it_plays_over_http_as_in_the_process(server: PolicyServer, artefact: bytes, teams: tuple[int, ...]) -> None:
     remote = find_policy(f"http://127.0.0.1:{server.port}/act")
-    there, here = played_by(remote, teams=teams), played_by(trained(artefact, REF), teams=teams)
-    assert len(there) == len(here) == 4
-    for one, other in zip(there, here, strict=True):
-        assert one.chunk is not None
-        assert other.chunk is not None
-        assert one.chunk.actions.tobytes() == other.chunk.actions.tobytes()
-        assert one.chunk.tiles.tobytes() == other.chunk.tiles.tobytes()
+    assert_plays_alike(remote, trained(artefact, REF), teams)
     assert remote.ref == REF, "it takes name and version from the answers"
+
+
+def test_a_server_says_what_its_network_was_trained_on() -> None:
+    artefact = made("memory", tick_scale=20.0)  # its clock runs fifty times as fast as that of the default
+    assert actions_differ(artefact, made("memory")), "else this would prove nothing"
+    with serving(lambda: load_network(artefact, REF)) as server:
+        for fragment in ("", "#memory"):
+            assert_plays_alike(find_policy(f"http://127.0.0.1:{server.port}/act{fragment}"), trained(artefact, REF))
+
+
+def actions_differ(one: bytes, other: bytes) -> bool:
+    played = [played_by(trained(artefact, REF)) for artefact in (one, other)]
+    return any(
+        a.chunk is not None and b.chunk is not None and a.chunk.actions.tobytes() != b.chunk.actions.tobytes()
+        for a, b in zip(*played, strict=True)
+    )
+
+
+def test_a_network_of_another_encoding_is_shown_it_from_the_next_tick_on() -> None:
+    first, then = (load_network(made("memory", tick_scale=scale), REF) for scale in (20.0, 1000.0))
+    current = [first]
+    with serving(lambda: current[0]) as server:
+        policy = find_policy(f"http://127.0.0.1:{server.port}/act")
+        assert policy.batch is not None
+        pool = GamePool(PlaySettings(run="r", policies=(policy,), games=2, width=9, height=9, chunk_ticks=3), lambda: 0)
+        pool.advance()
+        current[0] = then
+        pool.advance()  # is answered, but for another view: its players pass
+        chunks = [played.chunk for played in pool.advance()]
+    assert len(chunks) == 2
+    for chunk in chunks:
+        assert chunk is not None
+        assert chunk.actions[1].tolist() == [PASS, PASS]
+        assert PASS not in (chunk.actions[0].tolist(), chunk.actions[2].tolist())
 
 
 def test_players_of_a_server_that_has_nothing_to_say_or_is_gone_pass() -> None:
@@ -179,10 +230,29 @@ def test_an_answer_that_is_understood_is_played() -> None:
         assert policy.ref == PolicyRef("dqn", 3)
 
 
-def test_a_server_that_refuses_the_question_fails_the_games_and_says_why(server: PolicyServer) -> None:
+def test_a_server_that_refuses_the_question_fails_the_games_and_says_why() -> None:
+    with answering(b"HTTP/1.1 400 Bad\r\nContent-Length: 9\r\n\r\nnot so!!\n") as policy:
+        assert "answers 400: not so!!" in failure_of(policy)
+
+
+def test_a_server_that_takes_something_else_than_the_url_says_fails_the_games(server: PolicyServer) -> None:
     refused = failure_of(find_policy(f"http://127.0.0.1:{server.port}/act#memory"))
-    assert "answers 400" in refused
-    assert "plane 'explored' is unknown" in refused
+    assert "takes nine_planes, not memory" in refused
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('{"encoding": "os:path"}', "known are"),
+        ('{"encoding": ["nine_planes"]}', "known are"),
+        ('{"encoding": "nine_planes", "encoding_params": {"army_scale": "much"}}', "parameters"),
+        ('{"encoding": "nine_planes", "encoding_params": {"warp": 9}}', "no parameter 'warp'"),
+        ('{"encoding": "nine_planes", "encoding_params": [1]}', "parameters"),
+    ],
+)
+def test_an_encoding_that_is_not_known_here_fails_the_games_and_imports_nothing(said: str, reason: str) -> None:
+    with answering(_ok(said)) as policy:
+        assert reason in failure_of(policy)
 
 
 def test_a_url_of_another_kind_is_no_policy() -> None:

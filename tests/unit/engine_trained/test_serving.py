@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from generals_engine.trained.network import TrainedNetwork, load_network
 from generals_engine.trained.serving import PolicyServer
+from generals_runtime.health import PortTaken
 from generals_runtime.published_policies import PolicyError
 from generals_schemas.encodings import get_encoding
 from generals_schemas.records import PolicyRef
@@ -101,6 +102,19 @@ def test_the_best_legal_move_is_answered_with_its_value(server: PolicyServer) ->
     assert (found["x"], found["y"]) == (1, 1)
     assert found["direction"] != 1
     assert found["value"] == pytest.approx(0.9, abs=1e-5)
+
+
+def test_it_says_what_it_takes_before_it_is_asked(server: PolicyServer) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/act", timeout=20) as answer:
+        said = json.load(answer)
+    assert said == {"policy": "test@7", "encoding": "nine_planes", "encoding_params": {"army_scale": 1000.0}}
+    _, answered = post(server, OBSERVATION)
+    assert {name: answered[name] for name in said} == said, "each answer says it, too"
+
+
+def test_a_port_that_is_taken_is_named(server: PolicyServer) -> None:
+    with pytest.raises(PortTaken, match=rf"127\.0\.0\.1:{server.port}.*--port"):
+        PolicyServer(lambda: None, host="127.0.0.1", port=server.port)
 
 
 def test_tiles_of_team_mates_are_not_moved_where_it_is_said_which_are_the_players_own(server: PolicyServer) -> None:

@@ -51,7 +51,7 @@ class GeneralsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        restarted = self._ended
+        restarted = self._ended.copy()
         for place in np.flatnonzero(restarted):
             self._start(int(place))
         table = self._table

@@ -77,8 +77,7 @@ ARMIES = TILES + _TILE_SECTION
 EXITS = ARMIES + _TILE_SECTION  # bit d: the tile in direction d is on the board and no mountain or obstacle
 PLACE = EXITS + _TILE_SECTION  # where the tile stands in its owner's `MOVABLE` list, or -1
 STRUCTURES = PLACE + _TILE_SECTION  # the first STRUCTURE_COUNT: tiles of cities and generals
-WORK = STRUCTURES + _TILE_SECTION  # scratch
-MOVABLE = WORK + _TILE_SECTION  # [P] lists: player p's tiles with army > 1, in no order, begin at p * LIST
+MOVABLE = STRUCTURES + _TILE_SECTION  # [P] lists: player p's tiles with army > 1, in no order, begin at p * LIST
 LIST = _TILE_SECTION
 WORDS = MOVABLE + MAX_PLAYERS * LIST
 

@@ -130,7 +130,7 @@ def _muster(game: Game, bits: Bits, player: int, target: int, opens: bool) -> in
     phase = game[TICK] % _ROUND
     if game[TICK] < begins or phase < _GATHER_FROM or not (met or opens):
         return NOWHERE
-    stack = largest_army(game, player, NOWHERE, NOWHERE)
+    stack = largest_army(game, player, NOWHERE)
     if stack < 0:
         return NOWHERE
     if phase >= _SEND_FROM and game[ARMIES + stack] >= (_LEAST_SORTIE if opens else _LEAST_STACK):
@@ -138,7 +138,7 @@ def _muster(game: Game, bits: Bits, player: int, target: int, opens: bool) -> in
         action = _lead(game, bits, player, target)
         if action >= 0:
             return action
-    return gather(game, bits, player, stack, NOWHERE)
+    return gather(game, bits, player, stack)
 
 
 @jit_kernel
@@ -147,8 +147,8 @@ def _buy(game: Game, bits: Bits, player: int, target: int) -> int:
     general = game[GENERAL + player]
     if game[TICK] < _BUY_FROM or general < 0 or _has_met(game, bits, player, target):
         return NOWHERE
-    city = cheapest_city(game, bits, player, general, _BUY_WITHIN)
-    stack = largest_army(game, player, NOWHERE, NOWHERE)
+    city = cheapest_city(game, bits, general, _BUY_WITHIN)
+    stack = largest_army(game, player, NOWHERE)
     if city < 0 or stack < 0:
         return NOWHERE
     if game[ARMIES + stack] > game[ARMIES + city] + 1:
@@ -156,4 +156,4 @@ def _buy(game: Game, bits: Bits, player: int, target: int) -> int:
         return step_of(game, bits, player, stack, WALK_ROWS)
     if game[TICK] % _ROUND < _SAVE_FROM:
         return NOWHERE
-    return gather(game, bits, player, stack, NOWHERE)
+    return gather(game, bits, player, stack)

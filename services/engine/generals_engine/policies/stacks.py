@@ -25,12 +25,12 @@ NOWHERE = -1
 
 
 @jit_kernel
-def largest_army(game: Game, player: int, but: int, nor: int) -> int:
-    """The player's tile with the largest army above one, neither `but` nor `nor`; or NOWHERE."""
+def largest_army(game: Game, player: int, but: int) -> int:
+    """The player's tile with the largest army above one, `but` left out; or NOWHERE."""
     most, found = 1, NOWHERE
     for i in range(game[MOVABLE_COUNT + player]):
         tile = game[MOVABLE + player * LIST + i]
-        if game[ARMIES + tile] > most and tile != but and tile != nor:
+        if game[ARMIES + tile] > most and tile != but:
             most, found = game[ARMIES + tile], tile
     return found
 
@@ -73,9 +73,9 @@ def send_home(game: Game, bits: Bits, player: int, source: int, tile: int) -> in
 
 
 @jit_kernel
-def gather(game: Game, bits: Bits, player: int, stack: int, garrisoned: int) -> int:
-    """The largest army but the stack's takes a step to it; that of the tile `garrisoned` stays."""
-    return send_home(game, bits, player, largest_army(game, player, stack, garrisoned), stack)
+def gather(game: Game, bits: Bits, player: int, stack: int) -> int:
+    """The largest army but the stack's takes a step to it."""
+    return send_home(game, bits, player, largest_army(game, player, stack), stack)
 
 
 @jit_kernel
@@ -111,11 +111,11 @@ def defend(game: Game, bits: Bits, player: int, general: int, reach: int) -> int
                 most, action = game[ARMIES + beside], beside * 4 + (direction ^ 1)
     if action >= 0:
         return action
-    return send_home(game, bits, player, largest_army(game, player, general, NOWHERE), general)
+    return send_home(game, bits, player, largest_army(game, player, general), general)
 
 
 @jit_kernel
-def cheapest_city(game: Game, bits: Bits, player: int, general: int, reach: int) -> int:
+def cheapest_city(game: Game, bits: Bits, general: int, reach: int) -> int:
     """The seen neutral city with the least army plus distance, within `reach` steps of the general; or NOWHERE."""
     least, found = 1 << 30, NOWHERE
     for i in range(game[STRUCTURE_COUNT]):

@@ -1,5 +1,6 @@
 """What the settings name: policies made from the engine's own settings."""
 
+import secrets
 from functools import cache
 
 from generals_engine.settings import EngineSettings
@@ -24,7 +25,10 @@ def past() -> PastPolicy:
 
 
 def _seed(settings: EngineSettings) -> int:
-    return ((settings.seed or 0) * settings.workers + settings.worker) * 2
+    """Of exploration; no two workers of a run have the same one."""
+    if settings.seed is None:
+        return secrets.randbits(62)
+    return (settings.seed * settings.workers + settings.worker) * 2
 
 
 @cache

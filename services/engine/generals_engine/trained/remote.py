@@ -1,14 +1,16 @@
 """A policy behind HTTP: what `generals serve` answers, or anything else that speaks as `trained.serving` describes.
 
-Named by its URL; the encoding it wants stands after a `#` where it is not the nine planes. A server that is away, slow,
-failing or not understood gives no answer, so its players pass; one that refuses the question (4xx) fails the games, and
-says why.
+Named by its URL. A GET says which encoding it takes and with which parameters; of a server that only answers, the
+encoding stands after a `#` in the URL where it is not the nine planes. A server that is away, slow, failing or not
+understood gives no answer, so its players pass; one that refuses the question (4xx) fails the games, and says why.
 """
 
 import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from generals_engine.policies.protocol import NoAnswer, Observations
 from generals_engine.trained.views import Viewer, Views
 from generals_runtime.published_policies import PolicyError
-from generals_schemas.encodings import Encoding, get_encoding
+from generals_schemas.encodings import Encoding, encoding_names, get_encoding
 from generals_schemas.records import PolicyRef
 
 ENCODING = "nine_planes"
@@ -35,8 +37,8 @@ class RemotePolicy:
     """Asks a server for all games of a tick at once. Its name and version are what the server says they are."""
 
     def __init__(self, url: str) -> None:
-        self._url, encoding = urldefrag(url)
-        self._viewer = Viewer(get_encoding(encoding or ENCODING), {})
+        self._url, self._asked_for = urldefrag(url)
+        self._viewer: Viewer | None = None
         self.ref = PolicyRef(urlsplit(self._url).netloc)
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
@@ -44,21 +46,52 @@ class RemotePolicy:
 
         Raises:
             NoAnswer: the server cannot be reached, fails, or says something else than an answer.
-            PolicyError: it refuses what it is asked.
+            PolicyError: it refuses what it is asked, or plays by an encoding that is not known here or not asked for.
         """
-        asked = _as_json(self._viewer.view(observations), observations, self._viewer.encoding)
+        viewer = self._viewer = self._viewer or self._introduced()
+        asked = _as_json(viewer.view(observations), observations, viewer.encoding)
         answers: list[int] = []
         for first in range(0, len(asked), OBSERVATIONS_A_REQUEST):
-            answers += self._post(asked[first : first + OBSERVATIONS_A_REQUEST])
+            some = asked[first : first + OBSERVATIONS_A_REQUEST]
+            said = self._request(json.dumps(some).encode())
+            with self._understanding():
+                self.ref, actions = _understood(said, len(some))
+            if "encoding" in said and not _is_shown(said, viewer):
+                self._viewer = None  # what was shown meant something else to the network that looked at it
+                raise NoAnswer(f"{self._url} takes another encoding now")
+            answers += actions
         return np.array(answers, np.int32)
 
-    def _post(self, asked: list[dict[str, Any]]) -> list[int]:
-        request = urllib.request.Request(  # noqa: S310 - `find_policy` makes these of http and https only
-            self._url, json.dumps(asked).encode(), {"Content-Type": "application/json"}
-        )
+    def _introduced(self) -> Viewer:
+        """Views as the server says that it wants them, or as the URL says where the server says nothing."""
         try:
-            with _OPENER.open(request, timeout=TIMEOUT_S) as response:
-                self.ref, actions = _understood(json.load(response), len(asked))
+            said = self._request(None)
+        except PolicyError:
+            said = None  # it answers POST alone
+        if not isinstance(said, dict) or "encoding" not in said:
+            return Viewer(get_encoding(self._asked_for or ENCODING), {})
+        name, params = said["encoding"], said.get("encoding_params", {})
+        if self._asked_for not in ("", name):
+            raise PolicyError(f"{self._url} takes {name}, not {self._asked_for}: leave out what follows #")
+        if name != self._asked_for and name not in encoding_names():  # nobody's word makes us import a module
+            raise PolicyError(f"{self._url} takes {name}; known are {', '.join(encoding_names())}, and what follows #")
+        try:
+            return Viewer(get_encoding(name), {key: float(value) for key, value in params.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise PolicyError(f"{self._url} says its encoding's parameters are {params}: {error}") from error
+
+    def _request(self, body: bytes | None) -> Any:
+        """The JSON that the server says to a POST of the body, or to a GET where there is none."""
+        request = urllib.request.Request(  # noqa: S310 - `find_policy` makes these of http and https only
+            self._url, body, {"Content-Type": "application/json"}
+        )
+        with self._understanding(), _OPENER.open(request, timeout=TIMEOUT_S) as response:
+            return json.load(response)
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        try:
+            yield
         except urllib.error.HTTPError as error:
             with error:
                 if error.code < 500:
@@ -67,7 +100,10 @@ class RemotePolicy:
             raise NoAnswer(f"{self._url} answers {error.code}") from error
         except _NO_ANSWER as error:
             raise NoAnswer(f"{self._url}: {error or type(error).__name__}") from error
-        return actions
+
+
+def _is_shown(said: Mapping[str, Any], viewer: Viewer) -> bool:
+    return (said["encoding"], said.get("encoding_params")) == (viewer.encoding.name, viewer.params)
 
 
 def _understood(said: Any, count: int) -> tuple[PolicyRef, list[int]]:

@@ -8,14 +8,19 @@ POST /act with one observation or a list of them, in the packed terms of the pol
 `planes` names the tiles on which a plane is 1; planes and scalars that are not given are empty and 0. Where a player
 has team-mates, whose tiles are in `own`, too, the plane `mine` names those it may move; without it they are all its
 own. The answer is
-{"policy": "dqn@12", "actions": [{"action": 13, "x": 3, "y": 0, "direction": 1, "split": false, "value": 0.4}]}; a pass
-has no x, y, direction and split. /live, /ready and /metrics are as with every service.
+
+    {"policy": "dqn@12", "encoding": "nine_planes", "encoding_params": {"army_scale": 1000.0},
+     "actions": [{"action": 13, "x": 3, "y": 0, "direction": 1, "split": false, "value": 0.4}]}
+
+where a pass has no x, y, direction and split. GET /act says the same without actions: what to show, before anything is
+asked. /live, /ready and /metrics are as with every service.
 """
 
 import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,6 +33,7 @@ from generals_engine.trained.network import TrainedNetwork
 from generals_engine.trained.playing import best
 from generals_engine.trained.views import MINE, Views
 from generals_engine.trained.watching import PolicyWatcher
+from generals_runtime.health import PortTaken
 from generals_runtime.settings import KafkaSettings
 from generals_runtime.stop import Stop
 from generals_schemas.actions import MAX_SIDE, decode
@@ -53,7 +59,10 @@ class Answer:
 
 
 class PolicyServer:
-    """Listens when made; `close` ends it. `current` gives the network that answers."""
+    """Listens when made; `close` ends it. `current` gives the network that answers.
+
+    Raises PortTaken where it cannot listen.
+    """
 
     def __init__(self, current: Callable[[], TrainedNetwork | None], *, host: str, port: int) -> None:
         self._current = current
@@ -61,7 +70,10 @@ class PolicyServer:
         self._answers = Counter("generals_served_requests", "Requests answered", ["status"], registry=self.registry)
         self._seconds = Histogram("generals_served_seconds", "Time to answer one request", registry=self.registry)
         handler = type("Handler", (_Handler,), {"app": self})
-        self._server = ThreadingHTTPServer((host, port), handler)
+        try:
+            self._server = ThreadingHTTPServer((host, port), handler)
+        except OSError as error:
+            raise PortTaken(f"cannot serve on {host}:{port}: {error.strerror}; --port names another one") from None
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="serving", daemon=True)
@@ -82,7 +94,10 @@ class PolicyServer:
             return Answer(
                 200 if ready else 503, b"ok\n" if ready else b"no policy has been published yet\n", "text/plain"
             )
-        return _error(404, "GET /live, /ready, /metrics or POST /act")
+        if path == "/act":
+            network = self._current()
+            return _NOTHING_YET if network is None else Answer(200, json.dumps(_about(network)).encode())
+        return _error(404, "GET /act, /live, /ready, /metrics or POST /act")
 
     def post(self, path: str, body: bytes) -> Answer:
         begun = time.perf_counter()
@@ -98,7 +113,7 @@ class PolicyServer:
     def _act(self, body: bytes) -> Answer:
         network = self._current()
         if network is None:
-            return _error(503, "no policy has been published yet")
+            return _NOTHING_YET
         try:
             asked = _read(body)
             observations = asked if isinstance(asked, list) else [asked]
@@ -107,8 +122,16 @@ class PolicyServer:
             actions = [act(network, observation) for observation in observations]
         except BadObservation as error:
             return _error(400, str(error))
-        policy = f"{network.ref.name}@{network.ref.version}"
-        return Answer(200, json.dumps({"policy": policy, "actions": actions}, allow_nan=False).encode())
+        return Answer(200, json.dumps({**_about(network), "actions": actions}, allow_nan=False).encode())
+
+
+def _about(network: TrainedNetwork) -> dict[str, Any]:
+    """Who answers, and what it takes."""
+    return {
+        "policy": f"{network.ref.name}@{network.ref.version}",
+        "encoding": network.encoding.name,
+        "encoding_params": network.encoding.with_params(network.encoding_params),
+    }
 
 
 def _read(body: bytes) -> Any:
@@ -183,6 +206,9 @@ def _error(status: int, message: str) -> Answer:
     return Answer(status, json.dumps({"error": message}).encode())
 
 
+_NOTHING_YET = _error(503, "no policy has been published yet")
+
+
 class _Handler(BaseHTTPRequestHandler):
     app: PolicyServer
     timeout = 10  # a client that says nothing holds a thread no longer
@@ -200,11 +226,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.app.post(self.path.split("?")[0], self.rfile.read(int(size))))
 
     def _send(self, answer: Answer) -> None:
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.kind)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(answer.body)
+        with suppress(BrokenPipeError, ConnectionResetError):  # who asked has stopped waiting
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.kind)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are counted, not logged."""
@@ -214,11 +241,9 @@ def serve_policy(kafka: KafkaSettings, name: str, *, host: str, port: int) -> in
     """Answer until SIGINT or SIGTERM. Returns the exit code."""
     stop = Stop()
     stop.on_signals()
-    watcher = PolicyWatcher(kafka, name)
-    watcher.wait(WAIT_S)
-    server = PolicyServer(watcher.newest, host=host, port=port)
-    _log.info("serving", policy=name, url=f"http://{host}:{server.port}/act")
-    stop.wait()
-    server.close()
-    watcher.close()
+    with closing(PolicyWatcher(kafka, name)) as watcher:
+        watcher.wait(WAIT_S)
+        with closing(PolicyServer(watcher.newest, host=host, port=port)) as server:
+            _log.info("serving", policy=name, url=f"http://{host}:{server.port}/act")
+            stop.wait()
     return 0
