@@ -43,7 +43,7 @@ variable "broker_type" {
 }
 
 variable "broker_disk_gib" {
-  description = "Disk of each broker. An experience takes about 30 bytes in each of two topics, times three replicas."
+  description = "Disk of each broker. An experience takes about 40 bytes in the two topics together, times three replicas."
   type        = number
   default     = 500
 }
