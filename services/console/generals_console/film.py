@@ -1,4 +1,4 @@
-"""A game as a row of boards, whatever it comes from: a recorded game's file, or the chunks in the transitions topic."""
+"""A game as a row of boards, whatever it comes from: a recorded game's file, the transitions topic, or an archive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from generals_console.ranges import read_ranges, whole_log
 from generals_engine import recorded
+from generals_engine.fog import around
+from generals_engine.from_experiences import CannotRebuild, rebuild_game
 from generals_engine.replay_cli import load_game
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import make_consumer
+from generals_runtime.objects import ObjectStore
 from generals_runtime.settings import KafkaSettings
 from generals_schemas import tiles as codes
 from generals_schemas.codec import decode_chunk
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import TransitionChunk
+from generals_writer.reading import Wanted, read_entries
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,15 +43,10 @@ class Film:
         return len(self.tiles)
 
     def visible(self, index: int, player: int) -> NDArray[np.bool_]:
-        """`[HW]`: what a player's team sees of board `index`: 3 x 3 around each of its tiles."""
+        """`[HW]`: what a player's team sees of board `index`."""
         team = [number for number, other in enumerate(self.teams) if other == self.teams[player]]
         owner = (self.tiles[index] & codes.OWNER_MASK).astype(np.int64) - 1
-        padded = np.pad(np.isin(owner, team).reshape(self.height, self.width), 1)
-        seen = np.zeros((self.height, self.width), np.bool_)
-        for down in range(3):
-            for right in range(3):
-                seen |= padded[down : down + self.height, right : right + self.width]
-        return seen.ravel()
+        return around(np.isin(owner, team), self.width, self.height)
 
 
 def film_of_file(path: Path) -> Film:
@@ -90,14 +89,26 @@ def film_of_game(chunks: list[TransitionChunk]) -> Film:
     )
 
 
+Progress = Callable[[str], None]
+
+
 def chunks_of_game(
-    kafka: KafkaSettings, game_id: str | None, progress: Callable[[str], None] = lambda _: None
+    source: KafkaSettings | ObjectStore, game_id: str | None, progress: Progress = lambda _: None
 ) -> list[TransitionChunk]:
-    """A game's chunks from the transitions topic; with no id, those of the last finished game.
+    """A game's chunks, in order: from the transitions topic, with no id those of the last finished game; or one chunk
+    of the whole game out of an archive's experiences.
 
     Raises:
-        OperatorError: no such game, or chunks of it are no longer in the topic.
+        OperatorError: no such game, or not all of it is there any more.
     """
+    if isinstance(source, KafkaSettings):
+        return _chunks_of_log(source, game_id, progress)
+    if game_id is None:
+        raise OperatorError("an archive does not tell which game was the last: name one by its id")
+    return [_chunk_of_archive(source, game_id, progress)]
+
+
+def _chunks_of_log(kafka: KafkaSettings, game_id: str | None, progress: Progress) -> list[TransitionChunk]:
     topic = kafka.topics().transitions.name
     consumer = make_consumer(kafka, group_id="generals-watch")
     games: dict[str, list[TransitionChunk]] = {}
@@ -122,6 +133,19 @@ def chunks_of_game(
     if any(after.chunk != before.chunk + 1 for before, after in pairwise(chunks)):
         raise OperatorError(f"{topic} no longer holds all chunks of game {finished}")
     return chunks
+
+
+def _chunk_of_archive(store: ObjectStore, game_id: str, progress: Progress) -> TransitionChunk:
+    progress(f"reading {store.url}")
+    wanted = Wanted.of(game_ids=[game_id])
+    batches = [entry.batch for _, entry in read_entries(store, wanted=wanted, order="stored")]
+    if not batches:
+        raise OperatorError(f"{store.url} holds no experience of game {game_id}")
+    progress("playing it again")
+    try:
+        return rebuild_game(batches)
+    except CannotRebuild as error:
+        raise OperatorError(f"{store.url}: {error}") from error
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -44,12 +44,16 @@ class PlayerView:
 def visible_to(state: GameState, player: int) -> NDArray[np.bool_]:
     """`[HW]`: the tiles within one step, diagonals too, of a tile of the player's team."""
     team = np.array([number == state.teams[player] for number in state.teams])
-    owned = (state.owners != NOBODY) & team[state.owners]
-    padded = np.pad(owned.reshape(state.height, state.width), 1)
-    seen = np.zeros((state.height, state.width), np.bool_)
+    return around((state.owners != NOBODY) & team[state.owners], state.width, state.height)
+
+
+def around(owned: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    """`[HW]`: the tiles within one step, diagonals too, of those of `owned` `[HW]`."""
+    padded = np.pad(owned.reshape(height, width), 1)
+    seen = np.zeros((height, width), np.bool_)
     for down in range(3):
         for right in range(3):
-            seen |= padded[down : down + state.height, right : right + state.width]
+            seen |= padded[down : down + height, right : right + width]
     return seen.ravel()
 
 

@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
-from generals_console.terminal import Config, err, kafka_settings, out, status
+from generals_console.terminal import Config, archive_store, err, kafka_settings, out, status
 from generals_runtime.errors import OperatorError
+
+FromArchive = Annotated[
+    str | None, typer.Option("--archive", help="Look in this archive, folder or s3://…", show_default="the log")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -20,9 +24,10 @@ def watch(
     game: Annotated[str | None, typer.Argument(help="A file, or a game's id.", show_default="last finished")] = None,
     speed: Annotated[float, typer.Option(min=0.5, max=200, help="Ticks a second.")] = 8.0,
     player: Annotated[int | None, typer.Option(min=0, help="Show what this player sees.", show_default="all")] = None,
+    archive: FromArchive = None,
     config: Config = None,
 ) -> None:
-    """Play a game in the terminal, from a recorded file or from the log.
+    """Play a game in the terminal, from a recorded file, from the log or from an archive.
 
     Keys: space pauses, arrows step, + and - change the speed, digits take a player's view, a shows all, q ends.
     """
@@ -32,8 +37,9 @@ def watch(
     if game is not None and Path(game).is_file():
         film = film_of_file(Path(game))
     else:
+        source = archive_store(archive, None) if archive else kafka_settings(config)
         with status(False, "looking for the game") as say:
-            film = film_of_game(chunks_of_game(kafka_settings(config), game, say))
+            film = film_of_game(chunks_of_game(source, game, say))
     if player is not None and player >= len(film.teams):
         raise OperatorError(f"there is no player {player}: the game has players 0 … {len(film.teams) - 1}")
     play(film, out, speed=speed, player=player)
@@ -42,15 +48,17 @@ def watch(
 def export_game(
     game: Annotated[str, typer.Argument(help="The game's id.")],
     to: Annotated[Path | None, typer.Option(help="The file to write.", show_default="standard output")] = None,
+    archive: FromArchive = None,
     config: Config = None,
 ) -> None:
-    """Write a game from the log as a recorded game's JSON, which `rules replay` and `watch` take."""
+    """Write a game from the log or an archive as a recorded game's JSON, which `rules replay` and `watch` take."""
     from generals_console.film import chunks_of_game
     from generals_engine.export import CannotExport
     from generals_engine.export import export_game as export
 
+    source = archive_store(archive, None) if archive else kafka_settings(config)
     with status(False, "looking for the game") as say:
-        chunks = chunks_of_game(kafka_settings(config), game, say)
+        chunks = chunks_of_game(source, game, say)
     try:
         text = json.dumps(export(chunks))
     except CannotExport as error:
