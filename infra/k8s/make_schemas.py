@@ -30,6 +30,7 @@ BUILT_IN = [
     ("Secret", "", "v1"),
     ("Service", "", "v1"),
     ("ServiceAccount", "", "v1"),
+    ("StatefulSet", "apps", "v1"),
 ]
 Json = Any
 

@@ -67,7 +67,9 @@ class EngineSettings(ServiceSettings):
     )
     worker: int = Field(default=0, ge=0, description="which of the run's workers this is")
     workers: int = Field(default=1, ge=1, description="how many the run has; part of what games are drawn from")
-    seed: int | None = Field(default=None, ge=0, description="the same seed gives the same games; none: drawn")
+    seed: int | None = Field(
+        default=None, ge=0, description="the same seed and worker give the same games; none: drawn"
+    )
     games: int = Field(default=128, ge=1, le=4096, description="played side by side")
     max_games: int | None = Field(default=None, ge=1, description="ends after so many; none: never")
     players: int = Field(default=2, ge=2, le=MAX_PLAYERS)

@@ -41,7 +41,7 @@ def of_kind(overlay: str, kind: str) -> dict[str, dict[str, Any]]:
 
 def pods(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in rendered(overlay):
-        if item["kind"] in ("Deployment", "Job"):
+        if item["kind"] in ("Deployment", "StatefulSet", "Job"):
             yield item["metadata"]["name"], item["spec"]["template"]["spec"]
 
 
@@ -87,7 +87,8 @@ def test_no_container_is_root_or_may_write_or_grow_without_bound(overlay: str) -
 @kustomize
 @each_overlay
 def test_every_service_is_probed_budgeted_and_has_an_account_and_a_kafka_user(overlay: str) -> None:
-    deployments, users = of_kind(overlay, "Deployment"), of_kind(overlay, "KafkaUser")
+    deployments = of_kind(overlay, "Deployment") | of_kind(overlay, "StatefulSet")
+    users = of_kind(overlay, "KafkaUser")
     budgets, accounts = of_kind(overlay, "PodDisruptionBudget"), of_kind(overlay, "ServiceAccount")
     for service in SERVICES:
         pod = deployments[service]["spec"]["template"]["spec"]
@@ -99,6 +100,23 @@ def test_every_service_is_probed_budgeted_and_has_an_account_and_a_kafka_user(ov
         assert f"generals-{service}" in users
         secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
         assert secrets == {f"generals-{service}", "generals-cluster-ca-cert"}
+
+
+@kustomize
+@each_overlay
+def test_each_engine_has_a_number_and_a_disk_that_outlives_its_pod(overlay: str) -> None:
+    engine = of_kind(overlay, "StatefulSet")["engine"]["spec"]
+    (container,) = engine["template"]["spec"]["containers"]
+    env = {one["name"]: one for one in container["env"]}
+    index = env["GENERALS_ENGINE__WORKER"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert index == "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert int(env["GENERALS_ENGINE__WORKERS"]["value"]) > engine["replicas"]
+    (claim,) = engine["volumeClaimTemplates"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}[claim["metadata"]["name"]]
+    settings = yaml.safe_load((K8S / "overlays" / overlay / "generals.yaml").read_text(encoding="utf-8"))
+    if overlay != "dev":
+        assert Path(settings["engine"]["spill_dir"]).is_relative_to(mounted)
+    assert engine["serviceName"] in of_kind(overlay, "Service")
 
 
 @kustomize
