@@ -81,6 +81,7 @@ class GamePool:
         self._playing = np.zeros(play.games, np.bool_)
         self._open = np.zeros(play.games, np.bool_)  # a chunk is being recorded in the place's slot
         self._next = 0
+        self._ending = False
         for place in range(play.games):
             self._start(place)
 
@@ -92,14 +93,16 @@ class GamePool:
         """Play on: a chunk of the next few games, or a tick of all. The arrays of the last advance are overwritten."""
         return list(self._advance_by_tick() if self._by_tick else self._advance_by_chunk())
 
-    def abort(self, place: int) -> Played | None:
-        """End the game in a place: what it has recorded becomes its last chunk. Its place goes to the next game."""
-        seat = self.seats[place]
-        if seat is None:
-            return None
-        if self._open[place]:
-            return self._close(place, place, seat, _ABORTED)
-        return self._finish(place, seat, None, _ABORTED)
+    def end(self) -> Iterator[Played]:
+        """Abort all games that have begun a chunk: what they recorded becomes their last one. No other game begins.
+
+        Games that stand between two chunks cannot be marked as aborted any more; they stay unfinished.
+        """
+        self._ending = True
+        for place in np.flatnonzero(self._open).tolist():
+            seat = self.seats[place]
+            if seat is not None:
+                yield self._close(place, place, seat, _ABORTED)
 
     def _advance_by_chunk(self) -> Iterator[Played]:
         first = self._next
@@ -130,7 +133,7 @@ class GamePool:
     def _start(self, place: int) -> None:
         """The next game, or none if all there shall be have been started."""
         play = self._stages[0 if self.climb is None else self.climb.stage]
-        if play.max_games is not None and self.started >= play.max_games:
+        if self._ending or (play.max_games is not None and self.started >= play.max_games):
             self.seats[place] = None
             self._playing[place] = False
             return

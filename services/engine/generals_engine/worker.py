@@ -2,13 +2,13 @@
 
 `run_once` plays for a fraction of a second, so that signals and the watchdog are served, and never leaves a record
 behind: one that found no room is offered again before the next is played, so order and completeness hold whatever the
-broker does. A stop sends what is finished; the ticks of chunks still being played are not sent, their games stay
-unfinished.
+broker does. A stop aborts the games of policies that are asked tick by tick and sends what they have recorded; those
+that are played by whole chunks stay as they are, unfinished.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -121,7 +121,10 @@ class EngineWorker:
             raise Finished(f"played {self._games.started} games")
 
     def stop(self) -> None:
-        """Flush what has been finished and close. What cannot be sent in time is said, and its games are unfinished."""
+        """Abort what is being recorded, flush and close. What could not be sent is said; its games are unfinished."""
+        if self._pool is not None:
+            self._metrics.engine.ticks.inc(self._take_all(self._pool.end()))
+            self._metrics.engine.games_running.set(self._pool.running)
         lost = len(self._waiting) if not self._send_waiting() else 0
         lost += self._box.close()
         if lost:
@@ -164,13 +167,7 @@ class EngineWorker:
     def _advance(self) -> None:
         engine, before, climb = self._metrics.engine, self._games.started, self._games.climb
         stage = 0 if climb is None else climb.stage
-        ticks = 0
-        for played in self._games.advance():
-            if played.chunk is not None:
-                ticks += played.chunk.ticks
-                self._take_chunk(played.chunk, played.packed)
-            if played.summary is not None:
-                self._take_summary(played.summary, played)
+        ticks = self._take_all(self._games.advance())
         self._pace.played(ticks)
         engine.ticks.inc(ticks)
         engine.games_started.inc(self._games.started - before)
@@ -180,6 +177,17 @@ class EngineWorker:
             engine.curriculum_score.set(climb.score)
             if climb.stage != stage:
                 _log.info("the learner is promoted", stage=climb.stage, games=self._games.started)
+
+    def _take_all(self, everything: Iterable[Played]) -> int:
+        """How many ticks were played."""
+        ticks = 0
+        for played in everything:
+            if played.chunk is not None:
+                ticks += played.chunk.ticks
+                self._take_chunk(played.chunk, played.packed)
+            if played.summary is not None:
+                self._take_summary(played.summary, played)
+        return ticks
 
     def _take_chunk(self, chunk: TransitionChunk, packed: bytes | None) -> None:
         span = None

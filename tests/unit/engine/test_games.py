@@ -265,18 +265,28 @@ def test_a_game_whose_invariants_break_is_dropped_unsent_and_the_others_go_on() 
     assert all(one.failure is None for one in pool.advance())
 
 
-def test_an_aborted_game_ends_with_what_it_had_recorded() -> None:
-    pool = a_pool(policies=(Policy("idle", EXTERNAL, Idle()), EXPANDER), games=2)
-    for _ in range(5):
+def test_a_pool_that_ends_aborts_its_games_with_what_they_had_recorded() -> None:
+    pool = a_pool(policies=(Policy("idle", EXTERNAL, Idle()), EXPANDER), games=3)
+    for _ in range(64 + 5):
         pool.advance()
-    played = pool.abort(1)
-    assert played is not None
-    assert played.chunk is not None
-    assert played.chunk.ticks == 5
-    assert played.chunk.outcome is not None
-    assert played.chunk.outcome.reason == "aborted"
-    assert pool.seats[1] is not None
-    assert pool.seats[1].game_id == "run-0-2"
+    ended = 0
+    for played in pool.end():
+        assert played.chunk is not None
+        assert (played.chunk.first_tick, played.chunk.ticks) == (64, 5)
+        assert played.chunk.outcome is not None
+        assert played.chunk.outcome.truncated
+        assert played.summary is not None
+        assert (played.summary.reason, played.summary.ticks) == ("aborted", 69)
+        ended += 1
+    assert ended == 3
+    assert pool.running == 0, "and no other game begins"
+
+
+def test_games_between_two_chunks_are_left_as_they_are_when_a_pool_ends() -> None:
+    for policies, advances in (((EXPANDER, RANDOM), 2), ((Policy("idle", EXTERNAL, Idle()), EXPANDER), 64)):
+        pool = a_pool(policies=policies, games=2)
+        assert [played.summary for _ in range(advances) for played in pool.advance()].count(None) >= 2
+        assert list(pool.end()) == []
 
 
 def test_memory_is_what_a_player_last_saw_before_the_chunk() -> None:

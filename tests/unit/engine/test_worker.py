@@ -3,18 +3,25 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from generals_engine import worker as worker_module
 from generals_engine.outbox import NotNow
 from generals_engine.partitions import murmur2, partition_of
+from generals_engine.policies import Observations
 from generals_engine.settings import EngineSettings
 from generals_engine.worker import CannotPlay, EngineWorker, Pace
 from generals_runtime import logs
 from generals_runtime.kafka import Headers
+from generals_runtime.metrics import Metrics
 from generals_runtime.service import Finished
+from generals_schemas.codec import decode_chunk, decode_game
+from generals_schemas.records import PolicyRef
 
 
 @pytest.mark.parametrize(
@@ -126,6 +133,48 @@ def test_a_worker_for_whose_records_there_is_no_room_is_not_ready(monkeypatch: p
     outbox.full = False
     worker.run_once(0.1)
     assert worker.not_ready() is None
+
+
+class Passes:
+    """A policy outside the kernel, as `module:factory` makes it."""
+
+    ref = PolicyRef("passes")
+
+    def act(self, observations: Observations) -> NDArray[np.int32]:
+        return np.full(len(observations), 8 * observations.width * observations.height, np.int32)
+
+
+def test_a_stop_sends_what_games_that_are_asked_tick_by_tick_have_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Keeps(TakesAll):
+        def __init__(self) -> None:
+            self.records: list[tuple[str, bytes]] = []
+
+        def put(self, topic: str, partition: int, key: bytes, value: bytes, *_more: object) -> None:
+            self.records.append((topic, value))
+
+    outbox, observed = Keeps(), Metrics(CollectorRegistry())
+    settings = EngineSettings(policies=(f"{__name__}:Passes", "expander"), games=3, width=8, height=8, tick_limit=None)
+    transitions, games = settings.kafka.topics().transitions.name, settings.kafka.topics().games.name
+    worker = EngineWorker(settings, outbox=outbox, observed=observed)
+    monkeypatch.setattr(worker, "_count_partitions", lambda: {transitions: 8, games: 8})
+    worker.start()
+    worker.run_once(0.1)
+    worker.stop()
+    last = {
+        chunk.game_id: chunk
+        for topic, value in outbox.records
+        if topic == transitions
+        for chunk in [decode_chunk(value)]
+    }
+    summaries = [decode_game(value) for topic, value in outbox.records if topic == games]
+    aborted = [summary for summary in summaries if summary.reason == "aborted"]
+    assert len(aborted) == 3
+    for summary in aborted:
+        chunk = last[summary.game_id]
+        assert chunk.outcome is not None
+        assert chunk.outcome.truncated
+        assert chunk.first_tick + chunk.ticks == summary.ticks
+    assert sum(summary.ticks for summary in summaries) == observed.engine.ticks._value.get()
 
 
 @pytest.fixture
