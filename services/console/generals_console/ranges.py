@@ -39,9 +39,11 @@ def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> 
     """
     left = {number: span for number, span in ranges.items() if len(span)}
     consumer.assign([TopicPartition(topic, number, span.first) for number, span in left.items()])
-    waited = 0.0
+    waited, remaining = 0.0, sum(map(len, left.values()))
     while left:
-        messages = consumer.consume(FETCH_RECORDS, 1.0)
+        # No more than there are: a consumer waits out its time for those that it does not find.
+        messages = consumer.consume(max(1, min(FETCH_RECORDS, remaining)), 1.0)
+        remaining -= len(messages)
         waited = 0.0 if messages else waited + 1.0
         if waited > STALLED_S:
             raise KafkaUnavailable(f"{topic}: no record for {STALLED_S:.0f} s though {len(left)} partitions have some")
