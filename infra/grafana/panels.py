@@ -133,9 +133,9 @@ PLAY = Dashboard("generals-play", "Generals · rewards and actions", [
     Panel("Version that plays", one("max by (policy) (generals_policy_version)", "{{policy}}"),
           only_with="trained policies in play"),
     Panel("Curriculum", [
-        Query("avg(generals_curriculum_stage)", "stage"),
-        Query("avg(generals_curriculum_score)", "score"),
-    ], only_with="engine.curriculum", help="Mean of all engines; the score is the learner's in its last whole trial"),
+        Query("avg by (learner) (generals_curriculum_stage)", "{{learner}} stage"),
+        Query("avg by (learner) (generals_curriculum_score)", "{{learner}} score"),
+    ], only_with="a curriculum", help="Means of all engines; the score is that of the last whole trial"),
 ])  # fmt: skip
 
 LEARNING = Dashboard("generals-learning", "Generals · learning", [

@@ -21,7 +21,7 @@ from generals_runtime.settings import KafkaSettings
 from generals_schemas import tiles as codes
 from generals_schemas.codec import decode_chunk
 from generals_schemas.errors import BadRecord
-from generals_schemas.records import TransitionChunk
+from generals_schemas.records import ExperienceBatch, TransitionChunk
 from generals_writer.reading import Wanted, read_entries
 
 
@@ -138,12 +138,14 @@ def _chunks_of_log(kafka: KafkaSettings, game_id: str | None, progress: Progress
 def _chunk_of_archive(store: ObjectStore, game_id: str, progress: Progress) -> TransitionChunk:
     progress(f"reading {store.url}")
     wanted = Wanted.of(game_ids=[game_id])
-    batches = [entry.batch for _, entry in read_entries(store, wanted=wanted, order="stored")]
+    batches: dict[str, list[ExperienceBatch]] = {}
+    for log, entry in read_entries(store, wanted=wanted, order="stored"):
+        batches.setdefault(log.topic, []).append(entry.batch)
     if not batches:
         raise OperatorError(f"{store.url} holds no experience of game {game_id}")
     progress("playing it again")
     try:
-        return rebuild_game(batches)
+        return rebuild_game(next(iter(batches.values())))  # in several topics, made anew, it is the same game
     except CannotRebuild as error:
         raise OperatorError(f"{store.url}: {error}") from error
 

@@ -43,7 +43,6 @@ def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> 
     while left:
         # No more than there are: a consumer waits out its time for those that it does not find.
         messages = consumer.consume(max(1, min(FETCH_RECORDS, remaining)), 1.0)
-        remaining -= len(messages)
         waited = 0.0 if messages else waited + 1.0
         if waited > STALLED_S:
             raise KafkaUnavailable(f"{topic}: no record for {STALLED_S:.0f} s though {len(left)} partitions have some")
@@ -56,5 +55,6 @@ def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> 
                 continue
             if offset + 1 >= left[number].end:
                 del left[number]
+            remaining -= 1
             yield message
     consumer.unassign()

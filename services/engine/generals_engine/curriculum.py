@@ -37,6 +37,17 @@ class Curriculum:
     promote_at: float = 0.7
     trial_games: int = 200
 
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("the curriculum has no stages: name at least one")
+        for number, stage in enumerate(self.stages):
+            names = [policy.ref.name for policy in stage.policies]
+            if self.learner not in names and not any(policy.name.startswith("http") for policy in stage.policies):
+                raise ValueError(
+                    f"nobody in stage {number} of the curriculum is its learner, {self.learner}: there are "
+                    f"{', '.join(names)}; set curriculum.learner to the name that records give it"
+                )
+
 
 @dataclass(slots=True)
 class Trial:
@@ -55,17 +66,21 @@ class Trial:
 
 
 class Climb:
-    """Where a worker stands. `score` is the learner's in the last whole trial of this stage."""
+    """Where a worker stands.
+
+    score: the learner's in the last whole trial of this stage, None before the first.
+    """
 
     def __init__(self, curriculum: Curriculum) -> None:
         self._curriculum = curriculum
+        self.learner = curriculum.learner
         self.stage = 0
-        self.score = 0.0
+        self.score: float | None = None
         self._trial = Trial(stage=0)
 
     def begin(self, policies: tuple[PolicyRef, ...], teams: tuple[int, ...]) -> Trial | None:
         """The trial of a game that begins now; None if the learner does not play in it, or against nobody else."""
-        if not 0 < len(_learners(self._curriculum.learner, policies, teams)) < len(set(teams)):
+        if not 0 < len(_learners(self.learner, policies, teams)) < len(set(teams)):
             return None
         if self._trial.begun == self._curriculum.trial_games:
             self._trial = Trial(self.stage)
@@ -77,12 +92,12 @@ class Climb:
         trial.ended += 1
         if summary.reason != "aborted":
             trial.judged += 1
-            trial.points += points(self._curriculum.learner, summary)
+            trial.points += points(self.learner, summary)
         if trial.stage != self.stage or trial.ended < self._curriculum.trial_games:
             return
         self.score = trial.score
         if trial.score >= self._curriculum.promote_at and self.stage + 1 < len(self._curriculum.stages):
-            self.stage, self.score = self.stage + 1, 0.0
+            self.stage, self.score = self.stage + 1, None
             self._trial = Trial(self.stage)
 
 

@@ -49,7 +49,8 @@ class _Seen:
 
 
 def rebuild_game(batches: Iterable[ExperienceBatch]) -> TransitionChunk:
-    """The game as one chunk, however many ticks it has. Seeds are 0: experiences do not tell them.
+    """The game as one chunk, however many ticks it has. Seeds are 0: experiences do not tell them. The rules' version
+    is the newest by which all of it follows, as good as the one that was played.
 
     Args:
         batches: all experiences of one game, in any order.

@@ -22,7 +22,6 @@ from generals_engine.kernel.pack import ARRAYS, pack_chunks
 from generals_engine.kernel.play import begin_chunks, play_chunks, step_games
 from generals_engine.kernel.start import GameRules, start_game
 from generals_engine.kernel.state import BROKEN, CHUNK_TICKS, FILLED, OVER, PLAYING, allocate
-from generals_engine.maps import generate_map
 from generals_engine.play_settings import PlaySettings
 from generals_engine.policies import next_versions
 from generals_engine.rng import derive
@@ -153,13 +152,7 @@ class GamePool:
 
     def _seat(self, play: PlaySettings, ordinal: int) -> Seat:
         seed = (play.seed, play.workers, play.worker, ordinal)
-        board = play.board or generate_map(
-            derive(*seed, _MAP),
-            players=play.players,
-            teams=len(set(play.team_numbers)),
-            width=play.width,
-            height=play.height,
-        )
+        board = play.new_map(derive(*seed, _MAP))
         policies = play.seated(derive(*seed, _SEATS))
         versions = next_versions(policies, (None,) * len(policies))
         refs = tuple(version.ref for version in versions)

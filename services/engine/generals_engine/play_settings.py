@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from generals_engine.curriculum import Curriculum
-from generals_engine.maps import GameMap, MapError, rule_side
+from generals_engine.maps import GameMap, MapError, generate_map, rule_side
 from generals_engine.policies import BatchPolicy, Policy
 from generals_engine.rng import below, streams
 
@@ -54,8 +54,6 @@ class PlaySettings:
             raise MapError(f"the map has {self.board.players} generals, but {self.players} players are set")
         if self.teams is not None and (len(self.teams) != self.players or len(set(self.teams)) < 2):
             raise ValueError(f"teams {self.teams} must give each of {self.players} players a team, two at least")
-        if self.curriculum is not None and not self.curriculum.stages:
-            raise ValueError("the curriculum has no stages: name at least one")
 
     @property
     def team_numbers(self) -> tuple[int, ...]:
@@ -76,6 +74,16 @@ class PlaySettings:
                 curriculum=None,
             )
             for stage in self.curriculum.stages
+        )
+
+    def new_map(self, seed: int) -> GameMap:
+        """The board of the game with this seed.
+
+        Raises:
+            MapError: so many players and cities have no room on boards of this size.
+        """
+        return self.board or generate_map(
+            seed, players=self.players, teams=len(set(self.team_numbers)), width=self.width, height=self.height
         )
 
     @property

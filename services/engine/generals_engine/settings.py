@@ -143,7 +143,7 @@ class EngineSettings(ServiceSettings):
             MapError, UnknownPolicy: what cannot be loaded, and why.
         """
         made: dict[tuple[str, int], Policy] = {}
-        return PlaySettings(
+        play = PlaySettings(
             run=self.run,
             policies=_found(self.policies, made),
             players=self.players,
@@ -164,6 +164,9 @@ class EngineSettings(ServiceSettings):
             max_games=self.max_games,
             curriculum=self._curriculum(made),
         )
+        for stage in play.stages:
+            stage.new_map(seed=0)  # raises, rather than in the midst of a game
+        return play
 
     def _curriculum(self, made: dict[tuple[str, int], Policy]) -> Curriculum | None:
         said = self.curriculum

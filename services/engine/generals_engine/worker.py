@@ -173,8 +173,9 @@ class EngineWorker:
         engine.games_started.inc(self._games.started - before)
         engine.games_running.set(self._games.running)
         if climb is not None:
-            engine.curriculum_stage.set(climb.stage)
-            engine.curriculum_score.set(climb.score)
+            engine.curriculum_stage.labels(climb.learner).set(climb.stage)
+            if climb.score is not None:
+                engine.curriculum_score.labels(climb.learner).set(climb.score)
             if climb.stage != stage:
                 _log.info("the learner is promoted", stage=climb.stage, games=self._games.started)
 

@@ -93,7 +93,9 @@ class RuntimeMetrics:
             registry=registry,
         )  # fmt: skip
         self.losses = Counter(
-            "generals_lost_records", "Chunks missing from the log, records gone before they were read; alert on any",
+            "generals_lost_records",
+            "Chunks missing from the log, records gone before they were read; alert on any. Of a gap that a writer "
+            "skipped both are counted",
             ["topic"], registry=registry,
         )  # fmt: skip
         self.serialise_seconds = Histogram(
@@ -145,11 +147,14 @@ class EngineMetrics:
             "generals_game_seconds", "Wall time of a finished game",
             buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600), registry=registry,
         )  # fmt: skip
-        # Only with a curriculum. 0 is the first stage.
-        self.curriculum_stage = Gauge("generals_curriculum_stage", "Stage of the curriculum", registry=registry)
-        self.curriculum_score = Gauge(
-            "generals_curriculum_score", "Learner's share of points in the stage's last whole trial", registry=registry
+        # 0 is the first stage.
+        self.curriculum_stage = Gauge(
+            "generals_curriculum_stage", "Stage of the curriculum", ["learner"], registry=registry
         )
+        self.curriculum_score = Gauge(
+            "generals_curriculum_score", "Learner's share of points in the last whole trial", ["learner"],
+            registry=registry,
+        )  # fmt: skip
         self.game_memory = Gauge("generals_game_memory_bytes", "Memory a running game takes", registry=registry)
         self.action_seconds = Histogram(
             "generals_action_seconds", "Time from an observation to the policy's action", ["policy"],

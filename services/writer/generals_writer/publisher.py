@@ -20,7 +20,7 @@ from generals_runtime.objects import AlreadyExists, NotFound, ObjectStore
 from generals_schemas.codec import encode_batch
 from generals_writer.build import Built, LogRecord, Origin, build
 from generals_writer.claims import Beginning, Claim, Counts, Cursor, Planned, Seal, Stored
-from generals_writer.errors import ClaimConflict, CorruptObject
+from generals_writer.errors import ClaimConflict, CorruptObject, LogExpired
 from generals_writer.formats import format_of
 from generals_writer.formats.entries import Entry
 from generals_writer.layout import (
@@ -132,7 +132,15 @@ class Publisher:
     def _from_log(self, claim: Claim, outcome: Outcome) -> Publishing:
         """Finish a claim, whoever made it."""
         yield "read the log"
-        return (yield from self._complete(rebuild(claim, self._log), outcome))
+        try:
+            built = rebuild(claim, self._log)
+        except LogExpired as error:
+            raise LogExpired(
+                f"{claim_key(self._of, claim.first)}: its records were claimed, not all were stored, and the log has "
+                "deleted some since, so what it promises cannot be made. What is sealed stays readable; go on with an "
+                "empty destination"
+            ) from error
+        return (yield from self._complete(built, outcome))
 
     def _complete(self, built: Built, outcome: Outcome) -> Publishing:
         claim, stored = built.claim, []

@@ -15,17 +15,18 @@ from generals_engine.policies import Observations, Policy, find_policy
 from generals_engine.policies.codes import EXTERNAL
 from generals_engine.settings import EngineSettings
 from generals_engine.timing import TimedPolicy, timed
+from generals_engine.worker import CannotPlay, EngineWorker
 from generals_runtime.metrics import Metrics
 from generals_runtime.settings import load
 from generals_schemas.codec import encode_chunk
 from generals_schemas.records import GameSummary, PolicyRef
 
 LEARNER, OTHER = PolicyRef("learner", 3), PolicyRef("other")
-NOBODY = Stage(policies=())
+STAGE = Stage(policies=(Policy("learner", 1),))
 
 
 def climb(games: int = 2, promote_at: float = 0.7, stages: int = 3) -> Climb:
-    return Climb(Curriculum(stages=(NOBODY,) * stages, learner="learner", promote_at=promote_at, trial_games=games))
+    return Climb(Curriculum(stages=(STAGE,) * stages, learner="learner", promote_at=promote_at, trial_games=games))
 
 
 def begun(climb: Climb) -> Trial:
@@ -47,16 +48,16 @@ WON, LOST, DRAWN, ABORTED = summary((0,)), summary((1,)), summary(reason="tick_l
 @pytest.mark.parametrize(
     ("ends", "stage", "score"),
     [
-        ((WON, WON), 1, 0.0),
+        ((WON, WON), 1, None),
         ((WON, LOST), 0, 0.5),
-        ((DRAWN, WON), 1, 0.0),
+        ((DRAWN, WON), 1, None),
         ((DRAWN, DRAWN), 0, 0.5),
-        ((ABORTED, WON), 1, 0.0),
+        ((ABORTED, WON), 1, None),
         ((ABORTED, LOST), 0, 0.0),
         ((ABORTED, ABORTED), 0, 0.0),
     ],
 )
-def test_a_whole_trial_decides(ends: tuple[GameSummary, ...], stage: int, score: float) -> None:
+def test_a_whole_trial_decides(ends: tuple[GameSummary, ...], stage: int, score: float | None) -> None:
     found = climb()
     trials = [begun(found) for _ in ends]
     for trial, end in zip(trials, ends, strict=True):
@@ -146,6 +147,7 @@ def test_one_that_does_not_win_stays_where_it_is() -> None:
     }), 60)  # fmt: skip
     assert pool.climb is not None
     assert pool.climb.stage == 0
+    assert pool.climb.score is not None
     assert pool.climb.score < 0.3
     assert {(width, height) for width, height, _ in games} == {(8, 8)}
 
@@ -179,11 +181,11 @@ def test_a_policy_of_several_stages_is_one_and_is_watched_over_in_all() -> None:
 
 def test_what_a_stage_does_not_name_is_as_the_engine_has_it() -> None:
     play = EngineSettings.model_validate({
-        "policies": ["hunter", "random"], "width": 20, "height": 21, "tick_limit": 700,
+        "policies": ["hunter", "random"], "trained": {"name": "hunter"}, "width": 20, "height": 21, "tick_limit": 700,
         "curriculum": {"stages": [{"width": 8, "height": 9}, {"policies": ["hunter", "expander"]}]},
     }).play()  # fmt: skip
     assert play.curriculum is not None
-    assert play.curriculum.learner == "dqn", "the trainer's policy"
+    assert play.curriculum.learner == "hunter", "the trainer's policy, if none is named"
     first, second = play.stages
     assert (first.width, first.height, first.tick_limit) == (8, 9, 700)
     assert [policy.name for policy in first.policies] == ["hunter", "random"]
@@ -203,6 +205,18 @@ def test_what_is_wrong_with_a_curriculum_is_named(tmp_path: Path) -> None:
             EngineSettings.model_validate({"curriculum": wrong})
     with pytest.raises(ValidationError, match="cannot grow on one map"):
         EngineSettings.model_validate({"map": tmp_path / "m.json", "curriculum": {"stages": [{"width": 8}]}})
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "reason"),
+    [
+        ({"stages": [{"policies": ["random"]}], "learner": "hunter"}, "nobody in stage 0 .* hunter: there are random"),
+        ({"stages": [{}, {"width": 2, "height": 2}], "learner": "expander"}, "found no place"),
+    ],
+)
+def test_what_would_go_wrong_in_the_midst_of_play_is_refused_before(curriculum: object, reason: str) -> None:
+    with pytest.raises(CannotPlay, match=reason):
+        EngineWorker(EngineSettings.model_validate({"curriculum": curriculum, "seed": 1}))
 
 
 def test_a_curriculum_is_read_from_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,12 +153,14 @@ def test_a_stop_sends_what_games_that_are_asked_tick_by_tick_have_recorded(monke
             self.records.append((topic, value))
 
     outbox, observed = Keeps(), Metrics(CollectorRegistry())
-    settings = EngineSettings(policies=(f"{__name__}:Passes", "expander"), games=3, width=8, height=8, tick_limit=None)
+    settings = EngineSettings(policies=(f"{__name__}:Passes", "expander"), games=3, width=8, height=8, seed=1)
     transitions, games = settings.kafka.topics().transitions.name, settings.kafka.topics().games.name
     worker = EngineWorker(settings, outbox=outbox, observed=observed)
     monkeypatch.setattr(worker, "_count_partitions", lambda: {transitions: 8, games: 8})
+    monkeypatch.setattr(worker_module, "_PLAY_S", 0.0)  # a tick of all games a time
     worker.start()
-    worker.run_once(0.1)
+    for _ in range(5):
+        worker.run_once(0.1)
     worker.stop()
     last = {
         chunk.game_id: chunk
@@ -168,7 +170,7 @@ def test_a_stop_sends_what_games_that_are_asked_tick_by_tick_have_recorded(monke
     }
     summaries = [decode_game(value) for topic, value in outbox.records if topic == games]
     aborted = [summary for summary in summaries if summary.reason == "aborted"]
-    assert len(aborted) == 3
+    assert [summary.ticks for summary in aborted] == [5, 5, 5]
     for summary in aborted:
         chunk = last[summary.game_id]
         assert chunk.outcome is not None

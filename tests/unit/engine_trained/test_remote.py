@@ -93,8 +93,8 @@ def actions_of(policy: Policy) -> set[int]:
 
 
 @contextmanager
-def answering(said: bytes) -> Iterator[Policy]:
-    """A policy whose server says this to everyone and closes the connection."""
+def answering(said: bytes, to_get: bytes | None = None) -> Iterator[Policy]:
+    """A policy whose server says this to everyone, or something else to a GET, and closes the connection."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -103,10 +103,9 @@ def answering(said: bytes) -> Iterator[Policy]:
                 connection, _ = listening.accept()
                 with connection, connection.makefile("rb") as asked:
                     header = list(iter(asked.readline, b"\r\n"))
-                    asked.read(
-                        sum(int(line.split()[1]) for line in header if line.lower().startswith(b"content-length"))
-                    )
-                    connection.sendall(said)
+                    lengths = [line.split()[1] for line in header if line.lower().startswith(b"content-length")]
+                    asked.read(sum(map(int, lengths)))
+                    connection.sendall(to_get if to_get is not None and header[0].startswith(b"GET") else said)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -228,6 +227,31 @@ def test_an_answer_that_is_understood_is_played() -> None:
     with answering(_answer()) as policy:
         assert actions_of(policy) == {1}
         assert policy.ref == PolicyRef("dqn", 3)
+
+
+@pytest.mark.parametrize(
+    "to_get",
+    [
+        pytest.param(b"HTTP/1.1 501 Unsupported method\r\nContent-Length: 0\r\n\r\n", id="as Python's own server"),
+        pytest.param(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", id="an older one of ours"),
+        pytest.param(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", id="one that fails"),
+        pytest.param(_ok("I am well"), id="text"),
+        pytest.param(_ok('"well"'), id="other JSON"),
+        pytest.param(_ok('{"encoding": "nine_planes"}'), id="without parameters"),
+        pytest.param(_ok('{"encoding": "nine_planes", "encoding_params": {}}'), id="with none"),
+    ],
+)
+@pytest.mark.parametrize(
+    "more", ["", ', "encoding": "nine_planes"', ', "encoding": "nine_planes", "encoding_params": {}']
+)
+def test_a_server_that_says_little_of_itself_is_played(to_get: bytes, more: str) -> None:
+    with answering(_ok('{"policy": "mine@1", "actions": ' + FOUR + more + "}"), to_get) as policy:
+        assert actions_of(policy) == {1}
+
+
+def test_a_server_that_has_no_policy_yet_is_asked_again_what_it_takes() -> None:
+    with answering(_answer(), b"HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n") as policy:
+        assert actions_of(policy) == {PASS}
 
 
 def test_a_server_that_refuses_the_question_fails_the_games_and_says_why() -> None:

@@ -11,10 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from generals_engine.policies.protocol import NoAnswer, Observations
@@ -23,6 +25,7 @@ from generals_runtime.published_policies import PolicyError
 from generals_schemas.encodings import Encoding, encoding_names, get_encoding
 from generals_schemas.records import PolicyRef
 
+_log = structlog.get_logger("generals_engine.remote")
 ENCODING = "nine_planes"
 OBSERVATIONS_A_REQUEST = 256
 TIMEOUT_S = 10.0
@@ -53,10 +56,11 @@ class RemotePolicy:
         answers: list[int] = []
         for first in range(0, len(asked), OBSERVATIONS_A_REQUEST):
             some = asked[first : first + OBSERVATIONS_A_REQUEST]
-            said = self._request(json.dumps(some).encode())
             with self._understanding():
+                said = self._request(json.dumps(some).encode())
                 self.ref, actions = _understood(said, len(some))
-            if "encoding" in said and not _is_shown(said, viewer):
+                shown = _is_shown(said, viewer)
+            if not shown:
                 self._viewer = None  # what was shown meant something else to the network that looked at it
                 raise NoAnswer(f"{self._url} takes another encoding now")
             answers += actions
@@ -64,10 +68,7 @@ class RemotePolicy:
 
     def _introduced(self) -> Viewer:
         """Views as the server says that it wants them, or as the URL says where the server says nothing."""
-        try:
-            said = self._request(None)
-        except PolicyError:
-            said = None  # it answers POST alone
+        said = self._said_of_itself()
         if not isinstance(said, dict) or "encoding" not in said:
             return Viewer(get_encoding(self._asked_for or ENCODING), {})
         name, params = said["encoding"], said.get("encoding_params", {})
@@ -80,12 +81,25 @@ class RemotePolicy:
         except (ValueError, TypeError, AttributeError) as error:
             raise PolicyError(f"{self._url} says its encoding's parameters are {params}: {error}") from error
 
+    def _said_of_itself(self) -> Any:
+        """What a GET answers, None if that is nothing. Raises NoAnswer if the server is away or not ready."""
+        with self._understanding():
+            try:
+                return self._request(None)
+            except urllib.error.HTTPError as error:
+                if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                error.close()
+            except (ValueError, RecursionError):
+                _log.debug("a policy server does not say what it takes", url=self._url)
+        return None
+
     def _request(self, body: bytes | None) -> Any:
         """The JSON that the server says to a POST of the body, or to a GET where there is none."""
         request = urllib.request.Request(  # noqa: S310 - `find_policy` makes these of http and https only
             self._url, body, {"Content-Type": "application/json"}
         )
-        with self._understanding(), _OPENER.open(request, timeout=TIMEOUT_S) as response:
+        with _OPENER.open(request, timeout=TIMEOUT_S) as response:
             return json.load(response)
 
     @contextmanager
@@ -103,7 +117,9 @@ class RemotePolicy:
 
 
 def _is_shown(said: Mapping[str, Any], viewer: Viewer) -> bool:
-    return (said["encoding"], said.get("encoding_params")) == (viewer.encoding.name, viewer.params)
+    """Whether the network that answered takes what it was shown. What it does not say of that is as it was."""
+    name, params = said.get("encoding", viewer.encoding.name), said.get("encoding_params", {})
+    return bool(name == viewer.encoding.name and {**viewer.params, **params} == viewer.params)
 
 
 def _understood(said: Any, count: int) -> tuple[PolicyRef, list[int]]:
