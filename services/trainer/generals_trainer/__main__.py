@@ -5,6 +5,8 @@ Under torchrun each process is a rank of one job:
     torchrun --nproc-per-node=2 -m generals_trainer
 """
 
+import logging
+import os
 import sys
 
 from generals_runtime.service import main
@@ -22,4 +24,11 @@ def make(settings: TrainerSettings) -> Trainer:
 
 
 if __name__ == "__main__":
-    sys.exit(main(TrainerSettings, make, name="trainer"))
+    code = main(TrainerSettings, make, name="trainer")
+    if under_torchrun():
+        # gloo's threads may outlive the objects they work for when the interpreter goes, which aborts the process.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

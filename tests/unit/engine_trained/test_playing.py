@@ -20,7 +20,7 @@ from generals_engine.trained.playing import NewestPolicy, PastPolicy
 from generals_engine.trained_settings import TrainedSettings
 from generals_runtime.metrics import Metrics
 from generals_schemas.encodings import get_encoding
-from generals_schemas.records import PolicyRef, TransitionChunk
+from generals_schemas.records import Outcome, PolicyRef, TransitionChunk
 
 SIDE, TICKS = 8, 16
 AREA = SIDE * SIDE
@@ -64,6 +64,13 @@ def chunks(pool: GamePool, ticks: int) -> Iterator[TransitionChunk]:
                 yield played.chunk
 
 
+def cut_short(pool: GamePool, place: int) -> None:
+    """The game in a place ends, and another begins there."""
+    seat = pool.seats[place]
+    assert seat is not None
+    pool._close(place, place, seat, Outcome((), "aborted"))
+
+
 def said_and_played(chunk: TransitionChunk) -> tuple[int, set[int]]:
     """The version that a chunk names for the first seat, and what moved there: 1 whole armies, 0 halves."""
     moves = chunk.actions[:, 0]
@@ -78,7 +85,7 @@ def test_a_chunk_is_played_to_its_end_by_the_version_it_names(answer_within_s: f
     for version in range(2, 7):
         found += [said_and_played(chunk) for chunk in chunks(pool, TICKS + 3)]
         networks.append(network(version))  # in the middle of chunks
-        pool.abort(version % 3)  # so that games' chunks no longer begin together
+        cut_short(pool, version % 3)  # so that games' chunks no longer begin together
     assert {said for said, _ in found} == {1, 2, 3, 4, 5}
     assert all(played <= {said % 2} for said, played in found)
     assert {0, 1} <= {kind for _, played in found for kind in played}
@@ -90,9 +97,9 @@ def test_each_network_is_asked_once_a_tick_and_goes_when_the_last_game_has_left_
     list(chunks(pool, 5))
     first = networks[0].session
     assert first.asked == 5
-    pool.abort(0)
+    cut_short(pool, 0)
     networks[:] = [network(2)]
-    pool.abort(1)
+    cut_short(pool, 1)
     list(chunks(pool, 1))
     assert (first.asked, networks[0].session.asked) == (6, 1), "for games 0 and 2, and for game 1"
     left = weakref.ref(first)
@@ -111,7 +118,7 @@ def test_chunks_before_the_first_network_and_of_another_encoding_are_played_to_t
     for following in (network(1), network(2, encoding="memory"), network(3)):
         found += [said_and_played(chunk) for chunk in chunks(pool, TICKS + 3)]
         networks.append(following)
-        pool.abort(following.ref.version % 3)
+        cut_short(pool, following.ref.version % 3)
     found += [said_and_played(chunk) for chunk in chunks(pool, TICKS)]
     assert {said for said, _ in found} == {0, 1, 2, 3}
     assert all(played <= {said % 2} for said, played in found if said)

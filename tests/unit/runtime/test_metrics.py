@@ -62,7 +62,7 @@ def test_every_metric_is_described_once_and_has_no_unbounded_label() -> None:
     assert len(names) == len(set(names))
     allowed = {
         "topic", "partition", "group", "record", "policy", "reason", "error", "kind", "strategy", "destination",
-        "outcome",
+        "outcome", "learner",
     }  # fmt: skip
     assert {label for *_rest, labels, _help in rows for label in labels} <= allowed
     assert all(name.startswith("generals_") and text for _s, name, _k, _l, text in rows)

@@ -74,7 +74,8 @@ def test_gradients_of_two_ranks_are_those_of_one_big_batch(make_batch: Any, tmp_
         f"import sys; sys.path.insert(0, {str(here)!r});"
         "import test_ranks, conftest;"
         "batch = conftest.build_batch(width=5, height=5, steps=30, scalars=0, end='terminated', seed=11);"
-        f"test_ranks.run_rank({str(tmp_path)!r} + '/', batch)"
+        f"test_ranks.run_rank({str(tmp_path)!r} + '/', batch);"
+        "import os; os._exit(0)"  # as the trainer's own program ends
     )
     environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [
