@@ -24,6 +24,7 @@ from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import (
     BATCH_PRODUCER,
     OrderedProducer,
+    answered,
     connect,
     ensure_topics,
     log_bounds,
@@ -145,7 +146,7 @@ def _starts(consumer: Consumer, job: Job, partitions: list[int]) -> dict[int, in
     if isinstance(job.start, datetime):
         wanted = [TopicPartition(job.source, p, round(job.start.timestamp() * 1000)) for p in partitions]
         found = patiently(
-            lambda timeout_s: _checked(consumer.offsets_for_times(wanted, timeout_s)), f"times in {job.source}"
+            lambda timeout_s: answered(consumer.offsets_for_times(wanted, timeout_s)), f"times in {job.source}"
         )
         return {one.partition: one.offset if one.offset >= 0 else marks[one.partition][1] for one in found}
     if isinstance(job.start, int):
@@ -153,13 +154,6 @@ def _starts(consumer: Consumer, job: Job, partitions: list[int]) -> dict[int, in
     if job.start != "earliest":
         raise OperatorError(f"start {job.start!r} is neither earliest, an offset nor a time")
     return {p: first for p, (first, _) in marks.items()}
-
-
-def _checked(found: list[TopicPartition]) -> list[TopicPartition]:
-    for partition in found:
-        if partition.error is not None:
-            raise KafkaException(partition.error)
-    return found
 
 
 def _batch_at(consumer: Consumer, topic: str, partition: int, offset: int) -> ExperienceBatch:

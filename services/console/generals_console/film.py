@@ -24,6 +24,8 @@ from generals_schemas.errors import BadRecord
 from generals_schemas.records import ExperienceBatch, TransitionChunk
 from generals_writer.reading import Wanted, read_entries
 
+Progress = Callable[[str], None]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Film:
@@ -87,9 +89,6 @@ def film_of_game(chunks: list[TransitionChunk]) -> Film:
         armies=_joined([chunk.armies.astype(np.uint32) for chunk in chunks]),
         alive=_joined([chunk.alive for chunk in chunks]),
     )
-
-
-Progress = Callable[[str], None]
 
 
 def chunks_of_game(

@@ -11,6 +11,7 @@ there is through it after one trial.
 from dataclasses import dataclass
 
 from generals_engine.policies import Policy
+from generals_engine.policies.registry import is_remote
 from generals_schemas.records import GameSummary, PolicyRef
 
 
@@ -42,7 +43,7 @@ class Curriculum:
             raise ValueError("the curriculum has no stages: name at least one")
         for number, stage in enumerate(self.stages):
             names = [policy.ref.name for policy in stage.policies]
-            if self.learner not in names and not any(policy.name.startswith("http") for policy in stage.policies):
+            if self.learner not in names and not any(is_remote(policy.name) for policy in stage.policies):
                 raise ValueError(
                     f"nobody in stage {number} of the curriculum is its learner, {self.learner}: there are "
                     f"{', '.join(names)}; set curriculum.learner to the name that records give it"

@@ -138,6 +138,8 @@ class GamePool:
             return
         ordinal, self.started = self.started, self.started + 1
         seat = self._seat(play, ordinal)
+        if self.climb is not None:
+            seat.trial = self.climb.begin(seat.refs, play.team_numbers)
         rules = GameRules(
             teams=play.team_numbers,
             policies=[policy.code for policy in seat.policies],
@@ -154,8 +156,6 @@ class GamePool:
         seed = (play.seed, play.workers, play.worker, ordinal)
         board = play.new_map(derive(*seed, _MAP))
         policies = play.seated(derive(*seed, _SEATS))
-        versions = next_versions(policies, (None,) * len(policies))
-        refs = tuple(version.ref for version in versions)
         return Seat(
             game_id=f"{play.run}-{play.worker}-{ordinal}",
             ordinal=ordinal,
@@ -163,9 +163,8 @@ class GamePool:
             policies=policies,
             policy_seed=derive(*seed, _POLICY),
             started_ms=self._now_ms(),
-            versions=versions,
+            versions=next_versions(policies, (None,) * len(policies)),
             memory=_nothing_seen(play.players, board.tiles.size) if play.memory else None,
-            trial=None if self.climb is None else self.climb.begin(refs, play.team_numbers),
         )
 
     def _close(self, place: int, slot: int, seat: Seat, cut: Outcome | None = None) -> Played:

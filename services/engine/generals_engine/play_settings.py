@@ -120,13 +120,15 @@ def wrap_batch_policies(play: PlaySettings, wrap: Callable[[BatchPolicy], BatchP
     """The same play, each batch policy wrapped. One that sits in two seats is still one, and asked once for both."""
     wrapped: dict[int, BatchPolicy] = {}
 
+    def wrapped_once(policy: Policy) -> Policy:
+        if policy.batch is None:
+            return policy
+        if id(policy.batch) not in wrapped:
+            wrapped[id(policy.batch)] = wrap(policy.batch)
+        return replace(policy, batch=wrapped[id(policy.batch)])
+
     def all_wrapped(policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
-        for policy in policies:
-            if policy.batch is not None and id(policy.batch) not in wrapped:
-                wrapped[id(policy.batch)] = wrap(policy.batch)
-        return tuple(
-            policy if policy.batch is None else replace(policy, batch=wrapped[id(policy.batch)]) for policy in policies
-        )
+        return tuple(map(wrapped_once, policies))
 
     curriculum = play.curriculum
     if curriculum is not None:

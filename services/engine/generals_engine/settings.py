@@ -2,9 +2,9 @@
 
 import secrets
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from generals_engine.curriculum import Curriculum, Stage
 from generals_engine.map_files import load_map
@@ -28,18 +28,16 @@ def _known(policies: tuple[str, ...]) -> tuple[str, ...]:
     return policies
 
 
+PolicyNames = Annotated[tuple[str, ...], AfterValidator(_known)]
+
+
 class StageSettings(SettingsGroup):
     """A stage of a curriculum. What it does not name is as the engine's own settings have it."""
 
-    policies: tuple[str, ...] | None = Field(default=None, min_length=1)
+    policies: PolicyNames | None = Field(default=None, min_length=1)
     width: int | None = Field(default=None, ge=1, le=MAX_SIDE)
     height: int | None = Field(default=None, ge=1, le=MAX_SIDE)
     tick_limit: int | None = Field(default=None, ge=1)
-
-    @field_validator("policies")
-    @classmethod
-    def _heuristics_exist(cls, policies: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if policies is None else _known(policies)
 
 
 class CurriculumSettings(SettingsGroup):
@@ -77,7 +75,7 @@ class EngineSettings(ServiceSettings):
     width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
     height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
     map: Path | None = Field(default=None, description="a JSON file: all games are played on this map")
-    policies: tuple[str, ...] = Field(
+    policies: PolicyNames = Field(
         default=("expander", "random"), min_length=1, description="names, module:factory or http://…"
     )
     assignment: Literal["seats", "pool"] = Field(
@@ -116,11 +114,6 @@ class EngineSettings(ServiceSettings):
     spill_max_bytes: int = Field(
         default=1 << 30, ge=1 << 20, description="spill_to_disk: room on disk; when it is full, play stops"
     )
-
-    @field_validator("policies")
-    @classmethod
-    def _heuristics_exist(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
-        return _known(policies)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

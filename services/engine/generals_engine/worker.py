@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from generals_engine.curriculum import Climb
 from generals_engine.deadline import punctual
 from generals_engine.games import GamePool, Played
 from generals_engine.outbox import NotNow, Outbox
@@ -93,6 +94,7 @@ class EngineWorker:
         self._pace = Pace(settings.ticks_per_second)
         self._pool: GamePool | None = None
         self._stuck_since: float | None = None
+        self._stage = 0
 
     def start(self) -> None:
         """Find the topics, then set up all games (and compile the kernels, once a machine)."""
@@ -165,19 +167,23 @@ class EngineWorker:
         return self._pace.wait_s() == 0 and self._games.running > 0
 
     def _advance(self) -> None:
-        engine, before, climb = self._metrics.engine, self._games.started, self._games.climb
-        stage = 0 if climb is None else climb.stage
+        engine, before = self._metrics.engine, self._games.started
         ticks = self._take_all(self._games.advance())
         self._pace.played(ticks)
         engine.ticks.inc(ticks)
         engine.games_started.inc(self._games.started - before)
         engine.games_running.set(self._games.running)
-        if climb is not None:
-            engine.curriculum_stage.labels(climb.learner).set(climb.stage)
-            if climb.score is not None:
-                engine.curriculum_score.labels(climb.learner).set(climb.score)
-            if climb.stage != stage:
-                _log.info("the learner is promoted", stage=climb.stage, games=self._games.started)
+        if self._games.climb is not None:
+            self._show(self._games.climb)
+
+    def _show(self, climb: Climb) -> None:
+        if climb.stage != self._stage:
+            self._stage = climb.stage
+            _log.info("the learner is promoted", stage=climb.stage, games=self._games.started)
+        engine = self._metrics.engine
+        engine.curriculum_stage.labels(climb.learner).set(climb.stage)
+        if climb.score is not None:
+            engine.curriculum_score.labels(climb.learner).set(climb.score)
 
     def _take_all(self, everything: Iterable[Played]) -> int:
         """How many ticks were played."""

@@ -8,7 +8,7 @@ from generals_runtime.kafka_clients import (
     make_consumer,
     make_producer,
 )
-from generals_runtime.kafka_questions import committed_offsets, log_bounds, partitions_of, patiently
+from generals_runtime.kafka_questions import answered, committed_offsets, log_bounds, partitions_of, patiently
 from generals_runtime.kafka_topics import TopicMissing, connect, ensure_topics, topic_ids
 from generals_runtime.ordered_producer import DeliveryFailed, Headers, OrderedProducer, QueueFull, RecordTooLarge
 
@@ -22,6 +22,7 @@ __all__ = [
     "QueueFull",
     "RecordTooLarge",
     "TopicMissing",
+    "answered",
     "committed_offsets",
     "connect",
     "ensure_topics",

@@ -71,13 +71,18 @@ def committed_offsets(
     asked = [TopicPartition(topic, number) for number in partitions]
 
     def ask(timeout_s: float) -> dict[int, int | None]:
-        found = consumer.committed(asked, timeout=timeout_s)
-        for one in found:
-            if one.error is not None:
-                raise KafkaException(one.error)
+        found = answered(consumer.committed(asked, timeout=timeout_s))
         return {one.partition: one.offset if one.offset >= 0 else None for one in found}
 
     return patiently(ask, f"what has been committed of {topic}", within_s=within_s)
+
+
+def answered(found: list[TopicPartition]) -> list[TopicPartition]:
+    """An answer about several partitions. Raises KafkaException if it is an error for one of them."""
+    for one in found:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return found
 
 
 def patiently(ask: Callable[[float], R | None], what: str, *, within_s: float = PATIENCE_S) -> R:

@@ -19,7 +19,7 @@ from generals_engine.worker import CannotPlay, EngineWorker
 from generals_runtime.metrics import Metrics
 from generals_runtime.settings import load
 from generals_schemas.codec import encode_chunk
-from generals_schemas.records import GameSummary, PolicyRef
+from generals_schemas.records import EndReason, GameSummary, PolicyRef
 
 LEARNER, OTHER = PolicyRef("learner", 3), PolicyRef("other")
 STAGE = Stage(policies=(Policy("learner", 1),))
@@ -35,9 +35,9 @@ def begun(climb: Climb) -> Trial:
     return trial
 
 
-def summary(winners: tuple[int, ...] = (), reason: str = "won") -> GameSummary:
+def summary(winners: tuple[int, ...] = (), reason: EndReason = "won") -> GameSummary:
     return GameSummary(
-        game_id="g", winners=winners, reason=reason, ticks=9, started_ms=0, duration_ms=0, width=8, height=8,  # type: ignore[arg-type]
+        game_id="g", winners=winners, reason=reason, ticks=9, started_ms=0, duration_ms=0, width=8, height=8,
         teams=(0, 1), policies=(LEARNER, OTHER), captures=(), map_seed=0, policy_seed=0, rules_version=18,
     )  # fmt: skip
 

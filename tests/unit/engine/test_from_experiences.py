@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,17 @@ SOURCE = Source("t", "id", 0, 0, 0, 2)
 
 def played(*policies: str, games: int = 3, **changes: object) -> Iterator[list[TransitionChunk]]:
     """The chunks of whole games."""
-    said = {"width": 9, "height": 8, "games": 3, "max_games": games, "tick_limit": 300, "chunk_ticks": 32, "seed": 4}
+    said: dict[str, Any] = {
+        "width": 9,
+        "height": 8,
+        "games": 3,
+        "max_games": games,
+        "tick_limit": 300,
+        "chunk_ticks": 32,
+        "seed": 4,
+    }
     settings = {**said, "players": len(policies), **changes}
-    pool = GamePool(PlaySettings(run="g", policies=tuple(map(find_policy, policies)), **settings), lambda: 0)  # type: ignore[arg-type]
+    pool = GamePool(PlaySettings(run="g", policies=tuple(map(find_policy, policies)), **settings), lambda: 0)
     found = defaultdict(list)
     while pool.running:
         for one in pool.advance():

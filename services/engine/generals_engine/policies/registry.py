@@ -46,6 +46,11 @@ def next_versions(policies: Sequence[Policy], before: Sequence[Version | None]) 
     return tuple(found[id(policy if policy.batch is None else policy.batch)] for policy in policies)
 
 
+def is_remote(name: str) -> bool:
+    """Whether a policy of this name is behind HTTP: who it is, it says with its first answer."""
+    return name.startswith(("http://", "https://"))
+
+
 def find_policy(name: str) -> Policy:
     """The heuristic of a name, a policy behind an http(s) URL, or what `module:factory` makes without arguments.
 
@@ -54,7 +59,7 @@ def find_policy(name: str) -> Policy:
     """
     if name in HEURISTICS:
         return Policy(name, HEURISTICS[name])
-    if name.startswith(("http://", "https://")):
+    if is_remote(name):
         from generals_engine.trained.remote import RemotePolicy
 
         return Policy(name, codes.EXTERNAL, RemotePolicy(name))
