@@ -39,9 +39,8 @@ PARTITIONS = 4
 STEP_S = 0.25
 ALL_WORK_WITHIN_S = 120.0
 RECOVER_WITHIN_S = 120.0
-DRAIN_WITHIN_S = 240.0
 CATCH_UP_WITHIN_S = 900.0
-"""For a reader and a trainer that were killed last and have much before them, on a machine that is busy."""
+"""For those that were struck last and have much before them, on a machine that is busy."""
 DISK_MB, DISK_MB_PER_MINUTE = 192, 16
 
 Say = Callable[[str], None]
@@ -236,7 +235,7 @@ class _Run:
         self._say("stopping the engines; the others finish what is in the log")
         for engine in self._fleet.of("engine"):
             self._fleet.remove(engine, timeout_s=40.0)
-        self._until(self._drained, DRAIN_WITHIN_S)
+        self._until(self._drained, CATCH_UP_WITHIN_S)
         for member in self._fleet.members:
             if member.service not in ("reader", "trainer"):
                 self._fleet.remove(member)
