@@ -1,5 +1,5 @@
 # `make` lists what there is. Needs Python 3.11+, Java 17 and Maven; everything else is installed into .venv and .cache.
-PYTHON ?= $(shell for v in 3.11 3.12 3.13; do command -v python$$v && break; done || echo python3)
+PYTHON ?= $(shell infra/fastest_python.sh)
 BIN := .venv/bin
 PACKAGES := schemas client services/runtime services/engine services/collector services/writer services/trainer services/console
 # Services and tests start twice as fast when Python may keep the bytecode of what they import.

@@ -9,8 +9,8 @@ from generals_engine.maps import GameMap, MapError, generate_map, rule_side
 from generals_engine.policies import BatchPolicy, Policy
 from generals_engine.rng import below, streams
 
-CHUNK_TICKS = 128
-"""Ticks a chunk by default (ADR 0015)."""
+CHUNK_TICKS = 256
+"""Ticks a chunk by default (ADR 0016)."""
 
 MOST_RECORD_BYTES = 512 * 1024
 """Of a record's arrays before compression; chunks of large boards get fewer ticks."""

@@ -40,7 +40,8 @@ class ArrayHistogram(Collector):
         if not flat.size:
             return
         counts = np.bincount(np.searchsorted(self._bounds, flat, side="left"), minlength=len(self._counts))
-        total, squares = float(flat.sum()), float(np.dot(flat, flat))
+        # No dot product: OpenBLAS gives long ones to threads, which then spin on cores that others need.
+        total, squares = float(flat.sum()), float((flat * flat).sum())
         with self._lock:
             self._counts += counts
             self._sum += total

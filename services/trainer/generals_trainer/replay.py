@@ -38,6 +38,8 @@ from generals_trainer.sumtree import SumTree
 
 PRIORITY_FLOOR = 1e-3
 """Added to every |TD error|: no step becomes impossible to sample."""
+_NONE = np.empty(0, np.int64)
+_NO_LOG_PROBS = np.empty(0, np.float32)
 LARGE_ARMIES_PER_ROW = 4.0
 """Room for armies above 255, in tiles a row on average; beyond it the oldest batches leave earlier."""
 
@@ -250,35 +252,26 @@ class ReplayBuffer:
         self._extras_oldest = int(self._extra_start[last]) + int(self._extra_count[last])
 
     def _write(self, first: int, batch: ExperienceBatch) -> None:
-        """States and steps, in the one or two pieces that the ring's end leaves."""
-        start, rows = first % self.capacity, batch.steps + 1
-        fits = min(rows, self.capacity - start)
-        self._write_piece(slice(start, start + fits), slice(0, fits), batch)
-        if fits < rows:
-            self._write_piece(slice(0, rows - fits), slice(fits, rows), batch)
-        last, tail = (first + batch.steps - 1) % self.capacity, (first + batch.steps) % self.capacity
-        self._steps["flags"][tail] = kernels.TAIL
-        if batch.end in self._final:
-            self._steps["flags"][last] = kernels.TERMINATED
-
-    def _write_piece(self, rows: slice, steps: slice, batch: ExperienceBatch) -> None:
-        tiles = self.layout.tiles
-        self._states[rows, :tiles] = batch.armies[steps]  # modulo 256: what is above is an extra
-        self._states[rows, tiles:] = batch.bits[steps].reshape(steps.stop - steps.start, -1)
+        """States and steps; of armies what is below 256."""
+        kernels.write_states(
+            batch.armies,
+            batch.bits.reshape(batch.steps + 1, -1),
+            batch.actions,
+            batch.rewards,
+            _NO_LOG_PROBS if batch.log_probs is None else batch.log_probs,
+            first % self.capacity,
+            self._policy_index(batch.policy.name),
+            batch.policy.version,
+            kernels.TERMINATED if batch.end in self._final else 0,
+            self._extras_head,
+            self._states,
+            self._steps,
+            self._uses,
+            self._extra_start,
+            self._extra_count,
+        )
         if self.layout.scalars:
-            self._scalars[rows] = batch.scalars[steps]
-        self._steps["policy"][rows] = self._policy_index(batch.policy.name)
-        self._steps["version"][rows] = batch.policy.version
-        self._uses[rows] = 0
-        self._steps["flags"][rows] = 0
-        self._extra_count[rows] = 0
-        self._extra_start[rows] = self._extras_head
-        self._steps["following"][rows] = np.arange(rows.start + 1, rows.stop + 1) % self.capacity
-        # The last row of all holds a state only.
-        taken = slice(rows.start, rows.start + len(batch.actions[steps]))
-        self._steps["action"][taken] = batch.actions[steps]
-        self._steps["reward"][taken] = batch.rewards[steps]
-        self._steps["log_prob"][taken] = np.nan if batch.log_probs is None else batch.log_probs[steps]
+            self._scalars[self._rows(first, batch.steps + 1)] = batch.scalars
 
     def _write_extras(self, first: int, batch: ExperienceBatch, large: NDArray[np.int64]) -> None:
         """Armies above 255: their tile and `army >> 8`, in the rows' order. large: flat indices into the armies."""
@@ -417,8 +410,9 @@ class ReplayBuffer:
 
 
 def _above_a_byte(armies: Armies) -> NDArray[np.int64]:
-    """Flat indices of armies above 255. Of most batches the largest tells that there are none."""
-    return np.flatnonzero(armies > 255) if armies.max() > 255 else np.empty(0, np.int64)
+    """Flat indices of armies above 255; most batches have none."""
+    some = kernels.bits_of_all(armies, np.empty(1, armies.dtype)) > 255
+    return np.flatnonzero(armies > 255) if some else _NONE
 
 
 def _check_arguments(capacity: int, n_step: int, gamma: float, alpha: float) -> None:
@@ -437,4 +431,4 @@ def _allocate(shape: tuple[int, int], directory: Path | None) -> NDArray[np.uint
         return np.empty(shape, np.uint8)
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory) as file:  # a name could be another buffer's, or another rank's
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+        return np.memmap(file, np.uint8, "w+", shape=shape).view(np.ndarray)

@@ -1,12 +1,14 @@
 """The replay buffer's inner loops. Rows form a ring; `following` links a step's row to the next state's.
 
-What copies whole rows is left to numpy, whose gathers are memcpy: three times as fast as a loop here.
+What gathers whole rows is left to numpy, whose gathers are memcpy: three times as fast as a loop here.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_schemas.jit import jit
+from generals_schemas.jit import jit, jit_kernel
 from generals_schemas.records import Armies
 
 TAIL = 1
@@ -28,6 +30,66 @@ STEP = np.dtype(
     align=True,
 )
 """All of a step but its state, in one place: a sampled step is one cache line's wait, not seven."""
+
+
+@jit_kernel
+def bits_of_all(armies: Armies, found: Armies) -> int:
+    """All armies or-ed together: above 255 if one of them is.
+
+    armies: `[N, HW]`.  found: `[1]`, scratch of their type: a plain variable would be 64 bits wide, and so the lanes.
+    """
+    found[0] = 0
+    for t in range(armies.shape[0]):
+        for i in range(armies.shape[1]):
+            found[0] |= armies[t, i]
+    return int(found[0])
+
+
+@jit_kernel
+def write_states(
+    armies: Armies,
+    bits: NDArray[np.uint8],
+    actions: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    log_probs: NDArray[np.float32],
+    first: int,
+    policy: int,
+    version: int,
+    last_flags: int,
+    extras: int,
+    states: NDArray[np.uint8],
+    steps: NDArray[Any],
+    uses: NDArray[np.uint16],
+    extra_start: NDArray[np.int64],
+    extra_count: NDArray[np.uint16],
+) -> None:
+    """Write N states and the N - 1 steps between them to the ring, from row `first` on; none has an extra yet.
+
+    armies: `[N, HW]`, of which the low byte is stored.  bits: `[N, planes * ceil(HW / 8)]`.  actions, rewards:
+    `[N - 1]`.  log_probs: the same, or `[0]` for none.  last_flags: of the last step.  extras: where the next extra
+    will lie.  states: `[capacity, bytes]`.  steps: `[capacity]` of STEP.  uses and the rest: `[capacity]`.
+    """
+    tiles, capacity, row = armies.shape[1], states.shape[0], first
+    for t in range(armies.shape[0]):
+        for i in range(tiles):
+            states[row, i] = armies[t, i]
+        for i in range(bits.shape[1]):
+            states[row, tiles + i] = bits[t, i]
+        uses[row] = 0
+        extra_start[row] = extras
+        extra_count[row] = 0
+        step = steps[row]
+        row = row + 1 if row + 1 < capacity else 0
+        step.following = row
+        step.version = version
+        step.policy = policy
+        if t < actions.shape[0]:
+            step.action = actions[t]
+            step.reward = rewards[t]
+            step.log_prob = log_probs[t] if log_probs.shape[0] > 0 else np.nan
+            step.flags = last_flags if t == actions.shape[0] - 1 else 0
+        else:
+            step.flags = TAIL
 
 
 @jit

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from generals_runtime.settings import ServiceSettings, SettingsGroup
 
-LEAST_CAPACITY = 129
+LEAST_CAPACITY = 257
 """Rows of a chunk of the engine's default length: its steps, and the state after the last."""
 
 

@@ -30,7 +30,7 @@ class Rotation(SettingsGroup):
     """When a segment is closed: by whichever comes first. Smaller means sooner in the archive, and more objects."""
 
     records: int = Field(
-        default=50_000, ge=1, description="records of the topic, of up to 128 experiences each (`engine.chunk_ticks`)"
+        default=50_000, ge=1, description="records of the topic, of up to 256 experiences each (`engine.chunk_ticks`)"
     )
     bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="of records as they lie in the log")
     record_seconds: float = Field(default=3600.0, gt=0, description="time between its records' timestamps")
