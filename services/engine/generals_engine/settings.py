@@ -15,6 +15,11 @@ from generals_engine.trained_settings import TrainedSettings
 from generals_runtime.settings import ServiceSettings, SettingsGroup
 from generals_schemas.actions import MAX_PLAYERS, MAX_SIDE
 
+PACED_FILL_S = 4.0
+"""What a chunk of a paced engine takes to fill, unless its length is set: a chunk is sent when it is full."""
+
+LEAST_PACED_TICKS = 8
+
 
 def _new_run() -> str:
     """Never drawn twice: game ids are unique for ever, and so must the run's part of them be."""
@@ -88,8 +93,12 @@ class EngineSettings(ServiceSettings):
         default=1.0, gt=0, description="policies outside the kernel; then the player passes. none: waits"
     )
     tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; none: played to the end")
-    chunk_ticks: int = Field(
-        default=CHUNK_TICKS, ge=1, le=1024, description="ticks a record, fewer on very large boards"
+    chunk_ticks: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description=f"ticks a record, fewer on very large boards; none: {CHUNK_TICKS}, or what a game paced by "
+        f"ticks_per_second plays in {PACED_FILL_S:g} s",
     )
     memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
     rules_version: int = Field(default=NEWEST_RULES, ge=OLDEST_RULES, le=NEWEST_RULES)
@@ -147,7 +156,7 @@ class EngineSettings(ServiceSettings):
             games=self.games,
             assignment=self.assignment,
             tick_limit=self.tick_limit,
-            chunk_ticks=self.chunk_ticks,
+            chunk_ticks=self.chunk_ticks or self._usual_chunk_ticks(),
             seed=secrets.randbits(62) if self.seed is None else self.seed,
             worker=self.worker,
             workers=self.workers,
@@ -160,6 +169,11 @@ class EngineSettings(ServiceSettings):
         for stage in play.stages:
             stage.new_map(seed=0)  # raises, rather than in the midst of a game
         return play
+
+    def _usual_chunk_ticks(self) -> int:
+        if self.ticks_per_second is None:
+            return CHUNK_TICKS
+        return min(CHUNK_TICKS, max(LEAST_PACED_TICKS, round(PACED_FILL_S * self.ticks_per_second / self.games)))
 
     def _curriculum(self, made: dict[tuple[str, int], Policy]) -> Curriculum | None:
         said = self.curriculum

@@ -36,7 +36,8 @@ PRODUCER_DEFAULTS: Mapping[str, Any] = {
 }
 
 BATCH_PRODUCER: Mapping[str, Any] = {
-    # Names, tables of codes and headers are the same in every experience batch: a tenth of it; higher levels find little more.
+    # Names, tables of codes and headers are the same in every experience batch: a twelfth of it. Level 3 finds a
+    # seventieth more in twice the time.
     "compression.type": "zstd",
     "compression.level": 1,
     # A batch is about 5 kB. Longer than a chunk's linger: the broker's work is a request, not a byte.
