@@ -2,6 +2,9 @@
 
 Unusual: a process that was itself frozen (SIGSTOP, a suspended machine) is not stalled. The watchdog notices that its
 own nap was far too long and gives the service its whole time again.
+
+A time of day that was set back is a stall to come. librdkafka's threads wait for moments of the day, and would do
+nothing until those have come again; they say nothing of it, and the service goes round and round with empty hands.
 """
 
 from __future__ import annotations
@@ -20,18 +23,24 @@ _log = structlog.get_logger("generals_runtime.watchdog")
 
 
 class Watchdog:
-    """Call `beat` on every sign of progress; without one for `stall_after_s`, `end` is called with the exit code."""
+    """Call `beat` on every sign of progress; without one for `stall_after_s`, `end` is called with the exit code.
+
+    It is called too when `time_of_day` is set back by more than that at once.
+    """
 
     def __init__(
         self,
         stall_after_s: float,
         *,
         clock: Callable[[], float] = time.monotonic,
+        time_of_day: Callable[[], float] = time.time,
         end: Callable[[int], None] = os._exit,
     ) -> None:
         self._limit_s = stall_after_s
         self._doing = "starting"
         self._clock = clock
+        self._time_of_day = time_of_day
+        self._apart = time_of_day() - clock()
         self._end = end
         self._last = self._checked = clock()
         self._done = threading.Event()
@@ -67,6 +76,18 @@ class Watchdog:
             _log.critical(
                 f"no progress while {self._doing}: ending the process",
                 seconds=round(self.idle_s, 1), limit_s=self._limit_s, exit_code=STALLED, hangs_at=self._where(),
+            )  # fmt: skip
+            self._end(STALLED)
+
+        self._check_time_of_day()
+
+    def _check_time_of_day(self) -> None:
+        before, self._apart = self._apart, self._time_of_day() - self._clock()
+        set_back_s = before - self._apart
+        if set_back_s > self._limit_s:
+            _log.critical(
+                "the time of day was set back: ending the process, whose Kafka client would wait for it to come again",
+                seconds=round(set_back_s, 1), exit_code=STALLED,
             )  # fmt: skip
             self._end(STALLED)
 

@@ -143,7 +143,7 @@ class FakeClock:
 
 def test_a_stalled_service_is_ended_with_its_own_code() -> None:
     clock, codes = FakeClock(), list[int]()
-    watchdog = Watchdog(10.0, clock=clock, end=codes.append)
+    watchdog = Watchdog(10.0, clock=clock, time_of_day=clock, end=codes.append)
     for second in range(1, 11):
         clock.now = second
         watchdog.check()
@@ -155,11 +155,25 @@ def test_a_stalled_service_is_ended_with_its_own_code() -> None:
 
 def test_a_process_that_was_frozen_gets_its_time_again() -> None:
     clock, codes = FakeClock(), list[int]()
-    watchdog = Watchdog(10.0, clock=clock, end=codes.append)
+    watchdog = Watchdog(10.0, clock=clock, time_of_day=clock, end=codes.append)
     clock.now = 600.0
     watchdog.check()
     assert codes == []
     assert watchdog.idle_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("step_s", "expected"), [(-3600.0, [STALLED]), (-10.5, [STALLED]), (-9.5, []), (0.0, []), (3600.0, [])]
+)
+def test_a_time_of_day_set_back_by_more_than_a_stall_ends_the_process(step_s: float, expected: list[int]) -> None:
+    now, offset, codes = [100.0], [1_000_000.0], []
+    watchdog = Watchdog(10.0, clock=lambda: now[0], time_of_day=lambda: now[0] + offset[0], end=codes.append)
+    for step in (0.0, step_s, 0.0, 0.0):
+        now[0] += 1.0
+        offset[0] += step
+        watchdog.beat()
+        watchdog.check()
+    assert codes == expected
 
 
 def test_the_watchdog_ends_a_loop_that_hangs() -> None:
