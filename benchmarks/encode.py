@@ -35,19 +35,21 @@ SOURCE = Source("bench", "bench", 0, 0, 0, 1)
 
 def chunks(count: int, *, side: int = 20, ticks: int = CHUNK_TICKS, seed: int = 1) -> list[TransitionChunk]:
     """Real chunks as they come from the log: from beginnings, middles and ends of games."""
+    some = itertools.islice(played(side=side, ticks=ticks, seed=seed), count)
+    return [decode_chunk(encode_chunk(chunk)) for chunk in some]
+
+
+def played(*, side: int = 20, ticks: int = CHUNK_TICKS, seed: int = 1) -> Iterator[TransitionChunk]:
+    """Real chunks without end, as an engine makes them of sixteen games."""
     settings = PlaySettings(
         run="bench", policies=(find_policy("expander"),), width=side, height=side, games=16, seed=seed, tick_limit=1000,
         chunk_ticks=ticks,
     )  # fmt: skip
-
-    def played() -> Iterator[TransitionChunk]:
-        pool = GamePool(settings, now_ms=lambda: 0)
-        while True:
-            for one in pool.advance():
-                if one.chunk is not None:
-                    yield one.chunk
-
-    return [decode_chunk(encode_chunk(chunk)) for chunk in itertools.islice(played(), count)]
+    pool = GamePool(settings, now_ms=lambda: 0)
+    while True:
+        for one in pool.advance():
+            if one.chunk is not None:
+                yield one.chunk
 
 
 def fast(chunk: TransitionChunk) -> float:

@@ -1,7 +1,7 @@
 """The whole pipeline on this machine, as deployed, and readings of its counters. Used by `pipeline.py`.
 
 Unusual: the engine is faster than what comes after it, and nothing makes it wait but a full disk. So it gets what time
-the others leave (`nice`), and is held (SIGSTOP) while more than about five seconds' work lies between it and the sinks,
+the others leave (`nice`), and is held (SIGSTOP) while more than some eight seconds' work lies between it and the sinks,
 where a deployment would play on.
 """
 

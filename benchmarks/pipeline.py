@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--warm-up", type=float, default=30.0)
-    parser.add_argument("--backlog", type=float, default=1_000_000, help="experiences in between that hold the engine")
+    parser.add_argument("--backlog", type=float, default=2_000_000, help="experiences in between that hold the engine")
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
     OUT.mkdir(exist_ok=True)
