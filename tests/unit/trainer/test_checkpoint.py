@@ -22,7 +22,7 @@ POSITIONS = (Position("experiences", 0, 7, Mark(3, 1, 2), "id", {9: 4}), Positio
 
 def make_state(make_batch: Any) -> tuple[Checkpoint, ReplayBuffers, DoubleDQN]:
     batch = make_batch(width=5, height=5, scalars=0, steps=9, end="terminated")
-    buffers = ReplayBuffers(ReplaySettings(capacity=200, n_step=3), seed=4)
+    buffers = ReplayBuffers(ReplaySettings(capacity=300, n_step=3), seed=4)
     for offset in range(30):
         side = 5 + offset % 2
         other = make_batch(
@@ -43,7 +43,7 @@ def test_what_is_loaded_goes_on_as_what_was_saved(make_batch: Any, tmp_path: Pat
     loaded = checkpoint.load(tmp_path)
     assert loaded is not None
     assert (loaded.layout, loaded.positions, loaded.progress) == (state.layout, state.positions, state.progress)
-    again = ReplayBuffers(ReplaySettings(capacity=200, n_step=3), seed=99)
+    again = ReplayBuffers(ReplaySettings(capacity=300, n_step=3), seed=99)
     again.begin_refill(loaded.buffers)
     for sequence, partition, offset in loaded.buffers.wanted():
         side = 5 + offset % 2
@@ -121,7 +121,7 @@ def test_another_format_is_named(tmp_path: Path) -> None:
 
 
 def test_each_board_size_has_its_own_buffer_and_is_sampled_by_its_share(make_batch: Any) -> None:
-    buffers = ReplayBuffers(ReplaySettings(capacity=200, alpha=0.0, board_sizes=2), seed=4)
+    buffers = ReplayBuffers(ReplaySettings(capacity=300, alpha=0.0, board_sizes=2), seed=4)
     for offset in range(4):
         small = offset == 0
         batch = make_batch(width=5 if small else 6, steps=9, end="terminated", seed=offset, game=str(offset))
