@@ -78,7 +78,6 @@ class Watchdog:
                 seconds=round(self.idle_s, 1), limit_s=self._limit_s, exit_code=STALLED, hangs_at=self._where(),
             )  # fmt: skip
             self._end(STALLED)
-
         self._check_time_of_day()
 
     def _check_time_of_day(self) -> None:
