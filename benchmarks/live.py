@@ -88,15 +88,17 @@ class Live:
         chunks = collector.total("generals_chunks_total")
         collected = collector.total("generals_experiences_total")
         inserted = trainer.total("generals_buffer_inserted_total")
-        to_collect = max(0.0, engine.total("generals_serialise_seconds_count") - chunks)
+        sent = engine.total("generals_serialise_seconds_count")
+        to_collect = max(0.0, sent - chunks)
+        played = PLAYERS * engine.total("generals_ticks_total")
         to_store = max(0.0, chunks - writer.total("generals_records_consumed_total") / PLAYERS)
         return Reading(
             at_s=time.monotonic(),
-            played=PLAYERS * engine.total("generals_ticks_total"),
+            played=played,
             collected=collected,
             archived=writer.total("generals_archived_experiences_total"),
             inserted=inserted,
-            backlog=max((to_collect + to_store) * CHUNK_TICKS * PLAYERS, collected - inserted),
+            backlog=max((to_collect + to_store) * played / max(1.0, sent), collected - inserted),
             cpu_s=self._cpu_seconds(),
         )
 

@@ -16,10 +16,11 @@ PAGE = Path(__file__).with_name("metrics.md")
 SERVICES = Path(__file__).parents[1] / "services"
 HEADER = """# Metrics
 
-Every service answers `GET /metrics` on `observability.metrics_port` in Prometheus' text format. The names are declared, with
-their reasons, in `services/runtime/generals_runtime/metrics.py`, and this page is made from there. Labels are bounded:
-no label is ever a game, a version or an offset, and policies beyond the first fifty share `other`. Beside these there
-are the process's own (`process_*`, `python_*`).
+Every service answers `GET /metrics` in Prometheus' text format on `observability.metrics_port`, if one is set (compose and
+Kubernetes have 9100; `generals serve` answers on its own port). The names are declared, with their reasons, in
+`services/runtime/generals_runtime/metrics.py`, and this page is made from there. Labels are bounded: no label is ever a
+game, a version or an offset, and policies beyond the first fifty share `other`. Beside these there are the process's own
+(`process_*`, `python_*`).
 
 Shown by the dashboards in `infra/grafana`, watched by the rules in `infra/prometheus/rules`, whose alerts the
 [runbook](guides/runbook.md) explains.

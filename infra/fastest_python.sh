@@ -17,7 +17,10 @@ def loop():
 print(min(timeit.repeat(loop, number=1, repeat=7)))
 '
 
+fallback=
 for version in 3.11 3.12 3.13; do
+  # Without ensurepip (Debian: python3.x-venv) it is no use, but making the environment with it says what is missing.
+  fallback=${fallback:-$(type -P "python$version" || true)}
   found=$(type -ap "python$version" | while read -r python; do
     if seconds=$("$python" -c "$LOOP" 2>/dev/null); then echo "$seconds $python"; fi
   done | sort -g | head -n 1 | cut -d ' ' -f 2-) || true
@@ -26,4 +29,4 @@ for version in 3.11 3.12 3.13; do
     exit
   fi
 done
-echo python3
+echo "${fallback:-python3}"

@@ -32,13 +32,14 @@ resource "aws_cloudwatch_log_group" "kafka" {
 resource "aws_msk_configuration" "this" {
   name           = var.name
   kafka_versions = [var.kafka_version]
-  # The same as in infra/k8s/base/kafka.yaml. Who has no ACL may do nothing; the admin user gives them out.
+  # The same as in infra/k8s/base/kafka.yaml. MSK makes nobody but its brokers a super user: as long as there are no ACLs
+  # somebody has to be let in who gives the first.
   server_properties = <<-PROPERTIES
     auto.create.topics.enable=false
     default.replication.factor=3
     min.insync.replicas=2
     unclean.leader.election.enable=false
-    allow.everyone.if.no.acl.found=false
+    allow.everyone.if.no.acl.found=${!var.kafka_acls_given}
   PROPERTIES
   lifecycle {
     create_before_destroy = true

@@ -48,6 +48,12 @@ variable "broker_disk_gib" {
   default     = 500
 }
 
+variable "kafka_acls_given" {
+  description = "Set it when the ACLs are in Kafka: from then on who has none may do nothing. Before, each of its users may do everything."
+  type        = bool
+  default     = false
+}
+
 variable "kubernetes_version" {
   description = "Of the EKS cluster."
   type        = string

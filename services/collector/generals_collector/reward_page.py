@@ -14,9 +14,9 @@ Made by `python -m generals_collector.rewards`; a test says when it is out of da
 `services/collector/generals_collector/rewards`, not this page.
 
 `collector.reward` names one and `collector.reward_params` overrides its defaults; both may change while a collector
-runs. Records carry the name and the parameters that differ from the defaults. `generals retensorise --reward NAME
---reward-param NAME=VALUE` makes the past again with another one. Every reward has the parameter `clip` besides: c
-cuts it to -c … c, 0 is off.
+runs. Records carry the name and the parameters that differ from the defaults. `generals retensorise --to TOPIC
+--reward NAME --reward-param NAME=VALUE` makes the past again with another one. Every reward has the parameter `clip`
+besides: c cuts it to -c … c, 0 is off.
 
 ```yaml
 collector:

@@ -97,14 +97,16 @@ class EngineSettings(ServiceSettings):
         default=None,
         ge=1,
         le=1024,
-        description=f"ticks a record, fewer on very large boards; none: {CHUNK_TICKS}, or what a game paced by "
+        description=f"ticks a record, fewer above 20 x 20; none: {CHUNK_TICKS}, or what a game paced by "
         f"ticks_per_second plays in {PACED_FILL_S:g} s",
     )
     memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
     rules_version: int = Field(default=NEWEST_RULES, ge=OLDEST_RULES, le=NEWEST_RULES)
     split_percent: int = Field(default=10, ge=0, le=100, description="of random moves that send half")
     trained: TrainedSettings = TrainedSettings()
-    ticks_per_second: float | None = Field(default=None, gt=0, description="of all games together; none: full speed")
+    ticks_per_second: float | None = Field(
+        default=None, gt=0, description="of all games together, at most; none: full speed"
+    )
     on_broker_away: Literal["block", "drop_oldest", "drop_newest", "spill_to_disk"] = Field(
         default="block",
         description="block: play stops until there is room; drop_*: games are given up; spill_to_disk: to disk first",

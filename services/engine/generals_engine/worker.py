@@ -52,7 +52,7 @@ class CannotPlay(OperatorError):
 
 
 class Pace:
-    """Keeps to a number of ticks a second on average; a pause is not made up for."""
+    """At most so many ticks a second: the rest comes after play, whose own time is not made up for, nor is a pause."""
 
     def __init__(self, ticks_per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._clock = ticks_per_second, clock

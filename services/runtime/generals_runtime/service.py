@@ -7,7 +7,8 @@ Shutdown is stop intake → flush → commit → close, and a lost partition tak
 A service's `stop()` does this. After a failure `stop()` is *not* called: what came after the last good commit is read
 again by the successor, and a commit made now could be past something undelivered.
 
-Exit codes: 0 stopped by SIGINT or SIGTERM or finished, 1 failed, 2 wrong settings, 3 stalled.
+Exit codes: 0 stopped by SIGINT or SIGTERM or finished, 1 failed, 2 wrong settings, 3 stalled, or about to:
+the time of day was set back.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Watchdog:
         time_of_day: Callable[[], float] = time.time,
         end: Callable[[int], None] = os._exit,
     ) -> None:
-        self._limit_s = stall_after_s
+        self._limit_s = self._stall_after_s = stall_after_s
         self._doing = "starting"
         self._clock = clock
         self._time_of_day = time_of_day
@@ -81,9 +81,12 @@ class Watchdog:
         self._check_time_of_day()
 
     def _check_time_of_day(self) -> None:
-        before, self._apart = self._apart, self._time_of_day() - self._clock()
-        set_back_s = before - self._apart
-        if set_back_s > self._limit_s:
+        now, time_of_day = self._clock(), self._time_of_day()
+        if self._clock() - now > self.period_s:
+            return  # frozen between the two: what they are apart says nothing
+        set_back_s = self._apart - (time_of_day - now)
+        self._apart = time_of_day - now
+        if set_back_s > self._stall_after_s:
             _log.critical(
                 "the time of day was set back: ending the process, whose Kafka client would wait for it to come again",
                 seconds=round(set_back_s, 1), exit_code=STALLED,

@@ -40,6 +40,7 @@ PRIORITY_FLOOR = 1e-3
 """Added to every |TD error|: no step becomes impossible to sample."""
 _NONE = np.empty(0, np.int64)
 _NO_LOG_PROBS = np.empty(0, np.float32)
+_NO_LOG_PROBS.flags.writeable = False  # as decoded ones are: for a writable array kernels are compiled once more
 LARGE_ARMIES_PER_ROW = 4.0
 """Room for armies above 255, in tiles a row on average; beyond it the oldest batches leave earlier."""
 

@@ -10,7 +10,10 @@ from pydantic import Field
 from generals_runtime.settings import ServiceSettings, SettingsGroup
 
 LEAST_CAPACITY = 257
-"""Rows of a chunk of the engine's default length: its steps, and the state after the last."""
+"""Rows of a chunk of the engine's default length: its steps, and the state after the last.
+
+Late games have many armies above 255, which need room of their own: more rows are needed where `BatchTooLarge` says so.
+"""
 
 
 class ReplaySettings(SettingsGroup):

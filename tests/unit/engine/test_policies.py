@@ -1,5 +1,8 @@
 """The heuristics: what they do on drawn boards, that they know no more than they see, and who beats whom."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.random import Generator, default_rng
@@ -20,6 +23,9 @@ from generals_engine.policies import HEURISTICS, find_policy
 from generals_engine.policies.dispatch import choose
 from generals_schemas import actions
 from generals_schemas import tiles as codes
+from generals_schemas.records import PolicyRef
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "policies.md"
 
 LADDER = tuple(HEURISTICS)
 
@@ -181,3 +187,12 @@ def score(one: str, other: str, *, games: int, side: int) -> float:
 def test_each_heuristic_beats_those_below_it(weaker: str, stronger: str, least: float) -> None:
     """Fixed seeds: always the same games."""
     assert score(stronger, weaker, games=120, side=20) > least
+
+
+def test_the_policy_of_the_guide_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And better than random play, if it reads its observation as the guide says."""
+    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "largest.py").write_text(example, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_policy("largest:Largest").ref == PolicyRef("largest", 1)
+    assert score("largest:Largest", "random", games=64, side=8) > 0.5

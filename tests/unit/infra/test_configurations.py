@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from generals_engine.maps import rule_side
+from generals_engine.settings import EngineSettings
 from generals_runtime.settings import ServiceSettings, SettingsError, load
+from generals_trainer.settings import TrainerSettings
 
 CONFIG = Path(__file__).parents[3] / "config"
+BYTES_A_TILE = 1.7
+"""Of a row of a replay buffer; P12 of docs/results.md has 671 for 400 tiles."""
 SERVICES = ("engine", "collector", "writer", "trainer")
 FILES = sorted([*CONFIG.glob("*.yaml"), *(CONFIG.parent / "infra" / "k8s" / "overlays").glob("*/generals.yaml")])
 # What a cluster's secrets give.
@@ -64,3 +69,18 @@ def test_no_configuration_holds_a_password(path: Path) -> None:
     kafka = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("kafka", {})
     assert kafka.get("sasl_password") is None
     assert kafka.get("ssl_key_password") is None
+
+
+@pytest.mark.parametrize("overlay", ["dev", "staging", "prod"])
+def test_full_replay_buffers_fit_the_trainers_memory(overlay: str) -> None:
+    """With a buffer for each board that the engines may draw, and room for the program itself."""
+    folder = CONFIG.parent / "infra" / "k8s"
+    config = folder / "overlays" / overlay / "generals.yaml"
+    engine = load(EngineSettings, environ=USER, config=config)
+    trainer = load(TrainerSettings, environ=USER, config=config)
+    drawn = range(rule_side(engine.players, 0.0), rule_side(engine.players, 1.0) + 1)
+    widths, heights = ([side] if side else drawn for side in (engine.width, engine.height))
+    used = trainer.replay.capacity * sum(widths) * sum(heights) * BYTES_A_TILE
+    manifest = next(iter(yaml.safe_load_all((folder / "base" / "trainer.yaml").read_text(encoding="utf-8"))))
+    limit = manifest["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    assert used + 1.5 * 2**30 < int(limit.removesuffix("Gi")) * 2**30

@@ -176,6 +176,31 @@ def test_a_time_of_day_set_back_by_more_than_a_stall_ends_the_process(step_s: fl
     assert codes == expected
 
 
+def test_a_freeze_between_two_looks_at_clocks_is_no_clock_set_back() -> None:
+    now, freeze, codes = [100.0], [0.0], list[int]()
+
+    def time_of_day() -> float:
+        seen = 1_000_000.0 + now[0]
+        now[0] += freeze[0]
+        return seen
+
+    watchdog = Watchdog(10.0, clock=lambda: now[0], time_of_day=time_of_day, end=codes.append)
+    for freeze[0] in (0.0, 3600.0, 0.0, 0.0):
+        now[0] += 1.0
+        watchdog.check()
+    assert codes == []
+
+
+def test_a_stop_is_not_cut_short_by_a_step_that_a_service_at_work_would_take() -> None:
+    now, offset, codes = [100.0], [1_000_000.0], list[int]()
+    watchdog = Watchdog(60.0, clock=lambda: now[0], time_of_day=lambda: now[0] + offset[0], end=codes.append)
+    watchdog.now("stopping", 20.0)
+    offset[0] -= 50.0
+    now[0] += 1.0
+    watchdog.check()
+    assert codes == []
+
+
 def test_the_watchdog_ends_a_loop_that_hangs() -> None:
     ended = threading.Event()
     watchdog = Watchdog(0.05, end=lambda _code: ended.set())
