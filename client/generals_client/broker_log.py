@@ -75,6 +75,12 @@ class BrokerLog:
             begins |= dict.fromkeys(old, self._start)
         elif self._start == "latest":
             begins |= dict.fromkeys(old, OFFSET_END)
+            if old and self.committed(sorted(self.partitions)):
+                log.warning(
+                    "the group has committed other partitions, but none of these: they begin at their end, and what "
+                    "came while nobody of the group was reading is passed over",
+                    extra={"topic": self._topic, "partitions": old},
+                )
         return begins
 
     def within(self, position: Position) -> tuple[Position, int]:

@@ -78,7 +78,13 @@ def pack(arrays: Sequence[NDArray[Any]], kinds: Sequence[int]) -> bytes:
     """Compress the arrays, in this order. They must be C-contiguous and little-endian.
 
     `kinds`: what each holds, see `zstd_tables`. It changes what the block takes, not what it holds.
+
+    Raises:
+        BadRecord: nobody would unpack so much.
     """
+    size = sum([array.nbytes for array in arrays])
+    if size > MAX_BLOCK_BYTES:
+        raise BadRecord("too_large", f"arrays of {size:,} bytes exceed the limit of {MAX_BLOCK_BYTES:,}")
     return _writer()(arrays, kinds)
 
 

@@ -38,8 +38,8 @@ TURN_S = 0.005
 class Listener(Protocol):
     """Who is told of what happens to the app. All calls come from the event loop's thread."""
 
-    def taken(self, records: list[RawRecord]) -> None:
-        """A group was taken. May raise to end the process."""
+    def taken(self, records: list[RawRecord]) -> list[RawRecord]:
+        """A group was taken; what to convert of it. May raise to end the process."""
 
     def acknowledged(self, records: list[RawRecord]) -> None:
         """A group was delivered and acknowledged."""
@@ -234,7 +234,7 @@ class Intake:
             return
         records = [raw_record(event.message) for event in events]
         try:
-            self._listener.taken(records)
+            records = self._listener.taken(records)
             self._pipeline.submit(records)
         except Exception as error:
             self._fail(error)

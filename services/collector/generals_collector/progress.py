@@ -2,6 +2,19 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class Stuck(NamedTuple):
+    """A partition that stands at offset `position`."""
+
+    partition: int
+    position: int
+    lag: int
+    still_s: float
+
+    def __str__(self) -> str:
+        return f"partition {self.partition} has {self.lag} records left and has not moved for {self.still_s:.0f} s"
 
 
 class Progress:
@@ -44,12 +57,12 @@ class Progress:
         """The broker does not say where the log ends: as long as that lasts, nobody can get anywhere."""
         self._moved = dict.fromkeys(self._position, self._clock())
 
+    def stuck(self) -> list[Stuck]:
+        """Partitions that have records left and have not moved for too long."""
+        now, moved, position = self._clock(), self._moved, self._position
+        found = (Stuck(p, position.get(p, 0), lag, now - moved.get(p, now)) for p, lag in self._lag.items())
+        return [one for one in found if one.lag > 0 and one.still_s > self._stall_after_s]
+
     def stalled(self) -> str | None:
-        """Which partition has records left and has not moved for too long."""
-        now = self._clock()
-        moved = self._moved
-        for partition, lag in self._lag.items():
-            still = now - moved.get(partition, now)
-            if lag > 0 and still > self._stall_after_s:
-                return f"partition {partition} has {lag} records left and has not moved for {still:.0f} s"
-        return None
+        """One of them, in words."""
+        return next(map(str, self.stuck()), None)

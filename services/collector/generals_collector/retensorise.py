@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, cast
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from generals_collector.conversion import Converted, Converter, Headers, RawRecord
 from generals_collector.pipeline import Destinations, Pipeline
@@ -93,7 +93,7 @@ def run(
     source_id = topic_ids(connect(job.kafka), [job.source])[job.source]
     identity = _identity(job, source_id)
     group = f"retensorise-{job.target}"
-    with closing(make_consumer(job.kafka, group_id=group, overrides={"enable.partition.eof": False})) as consumer:
+    with closing(make_consumer(job.kafka, group_id=group, overrides={"enable.partition.eof": True})) as consumer:
         partitions = partitions_of(consumer, job.source)
         _make_target(consumer, job, len(partitions))
         progress = Progress(
@@ -183,8 +183,11 @@ def _copy(
     while todo and not stop():
         messages = consumer.consume(_GROUP_CHUNKS, 1.0)
         records = [record for message in messages for record in _wanted(message, progress.ends)]
-        for record in records:
-            reading[record.partition] = record.offset + 1
+        for (
+            message
+        ) in messages:  # the end of the log is told, too: a transaction leaves marks there that are no records
+            at_end = message.error() is not None
+            reading[message.partition() or 0] = (message.offset() or 0) + (not at_end)
         todo = {p for p in todo if reading[p] < progress.ends[p]}
         if records:
             pipeline.submit(records)
@@ -206,8 +209,10 @@ def _hear(pipeline: Pipeline, most: int, progress: Progress, on_progress: Callab
 
 
 def _wanted(message: Message, ends: Mapping[int, int]) -> list[RawRecord]:
-    """The record, unless it came after the job began."""
+    """The record, unless it came after the job began, or is no record: the log's end."""
     error = message.error()
+    if error is not None and error.code() == KafkaError._PARTITION_EOF:
+        return []
     if error is not None:
         raise KafkaException(error)
     partition, offset = message.partition() or 0, message.offset() or 0

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer
 from numpy.typing import NDArray
 
 from generals_client.positions import Deduplicator
-from generals_console.ranges import Range, read_ranges, whole_log
+from generals_console.ranges import TELL_THE_END, Range, read_ranges, whole_log
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import committed_offsets, connect, make_consumer, topic_ids
 from generals_runtime.settings import KafkaSettings
@@ -155,7 +155,7 @@ def audit(
         OperatorError: experiences were made from another transitions topic than the one that is there.
     """
     topics = kafka.topics()
-    consumer = make_consumer(kafka, group_id="generals-audit", overrides={"enable.partition.eof": False})
+    consumer = make_consumer(kafka, group_id="generals-audit", overrides=TELL_THE_END)
     games, report = _Games(), AuditReport()
     try:
         emitted = whole_log(consumer, topics.transitions.name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_console.ranges import read_ranges, whole_log
+from generals_console.ranges import TELL_THE_END, read_ranges, whole_log
 from generals_engine import recorded
 from generals_engine.fog import around
 from generals_engine.from_experiences import CannotRebuild, rebuild_game
@@ -109,7 +109,7 @@ def chunks_of_game(
 
 def _chunks_of_log(kafka: KafkaSettings, game_id: str | None, progress: Progress) -> list[TransitionChunk]:
     topic = kafka.topics().transitions.name
-    consumer = make_consumer(kafka, group_id="generals-watch")
+    consumer = make_consumer(kafka, group_id="generals-watch", overrides=TELL_THE_END)
     games: dict[str, list[TransitionChunk]] = {}
     finished = game_id
     try:

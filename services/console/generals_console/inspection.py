@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from generals_client import flat
 from generals_console.film import film_of_game
-from generals_console.ranges import Range, read_ranges, whole_log
+from generals_console.ranges import TELL_THE_END, Range, read_ranges, whole_log
 from generals_console.tail import describe
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import make_consumer
@@ -92,7 +92,7 @@ def board_of(chunk: TransitionChunk, index: int) -> tuple[Any, Any, int]:
 
 
 def _read(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Message:
-    consumer = make_consumer(kafka, group_id="generals-inspect")
+    consumer = make_consumer(kafka, group_id="generals-inspect", overrides=TELL_THE_END)
     try:
         ranges = whole_log(consumer, topic)
         span = ranges.get(partition)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from generals_runtime.kafka import KafkaUnavailable, log_bounds, partitions_of
 
 STALLED_S = 60.0
 FETCH_RECORDS = 1000
+TELL_THE_END = {"enable.partition.eof": True}
+"""For consumers of transitions: transactions of foreign producers leave marks there, at the end too, and no records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def whole_log(consumer: Consumer, topic: str) -> dict[int, Range]:
 
 
 def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> Iterator[Message]:
-    """Every record of the ranges, each partition in order.
+    """Every record of the ranges, each partition in order. By `TELL_THE_END` a consumer says where a log ends.
 
     Raises:
         KafkaUnavailable: nothing came for a minute though records are left, or the broker refused.
@@ -48,9 +50,12 @@ def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> 
             raise KafkaUnavailable(f"{topic}: no record for {STALLED_S:.0f} s though {len(left)} partitions have some")
         for message in messages:
             error = message.error()
+            number, offset = message.partition() or 0, message.offset() or 0
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                left.pop(number, None)
+                continue
             if error is not None:
                 raise KafkaUnavailable(f"{topic}: {error.str()}")
-            number, offset = message.partition() or 0, message.offset() or 0
             if number not in left or offset >= left[number].end:
                 continue
             if offset + 1 >= left[number].end:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from generals_console.audit import AuditReport
 from generals_console.board_view import PLAYER_COLOURS
-from generals_console.ranges import read_ranges, whole_log
+from generals_console.ranges import TELL_THE_END, read_ranges, whole_log
 from generals_console.stages import Reading, rate
 from generals_runtime.kafka import make_consumer
 from generals_runtime.settings import KafkaSettings
@@ -58,7 +58,7 @@ def write_report(run_dir: Path, kafka: KafkaSettings, readings: Sequence[Reading
 
 def _read_games(kafka: KafkaSettings) -> _Played:
     topics = kafka.topics()
-    consumer = make_consumer(kafka, group_id="generals-report")
+    consumer = make_consumer(kafka, group_id="generals-report", overrides=TELL_THE_END)
     try:
         name = topics.games.name
         games = [decode_game(m.value() or b"") for m in read_ranges(consumer, name, whole_log(consumer, name))]

@@ -10,7 +10,7 @@ from generals_engine.outbox_window import BYTES, Window
 from generals_engine.settings import EngineSettings
 from generals_engine.spill_kafka import KafkaLog
 from generals_engine.spill_log import SpillLog
-from generals_engine.spill_recovery import Recovery
+from generals_engine.spill_recovery import REPLICAS_SETTLE_S, SETTLE_S, Recovery
 from generals_runtime.kafka import OrderedProducer, connect, topic_ids
 from generals_runtime.metrics import EngineMetrics
 
@@ -43,7 +43,8 @@ def _spilling(
     reader = KafkaLog(settings.kafka)
     ends = reader.ends([(topic, number) for topic, count in partitions.items() for number in range(count)])
     log = SpillLog(folder, max_bytes=settings.spill_max_bytes, ends=ends, ids=ids)
-    recovery = Recovery(log, reader, ids)
+    settle_s = REPLICAS_SETTLE_S if settings.kafka.replication_factor > 1 else SETTLE_S
+    recovery = Recovery(log, reader, ids, settle_s=settle_s)
     producer = OrderedProducer(settings.kafka, client_id="generals-engine")
     # What is on its way must find room on disk beside what it follows.
     window = Window(producer, size=min(BYTES, settings.spill_max_bytes // 4))

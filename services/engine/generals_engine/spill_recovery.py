@@ -25,6 +25,9 @@ from generals_runtime.errors import OperatorError
 
 _log = structlog.get_logger("generals_engine.spill")
 SETTLE_S = 2.0
+REPLICAS_SETTLE_S = 40.0
+"""With replicas: a record that one of them has not fetched is in the log and not to be seen, until the replica has it
+or is dropped, 30 s later (the broker's `replica.lag.time.max.ms`). Play goes on meanwhile."""
 
 
 class LogGone(OperatorError):

@@ -90,6 +90,24 @@ def test_a_partition_made_later_is_read_from_its_beginning_even_by_who_started_a
     assert expected(found) == expected(later)
 
 
+@pytest.mark.partitions(1)
+def test_a_partition_made_while_nobody_read_begins_at_its_end_for_the_latest_and_that_is_said(
+    rng: Any, produce: Any, stream: Any, kafka_settings: Any, topics_for_test: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    produce(play(rng, games=1, chunks=1, ticks=3))
+    with stream("late", start="latest") as reader:
+        assert list(reader) == []
+        reader.commit()
+    assert "passed over" not in caplog.text
+    admin = make_admin(kafka_settings)
+    for future in admin.create_partitions([NewPartitions(topics_for_test.experiences, 2)]).values():
+        future.result(10)
+    produce(play(rng, games=1, chunks=3, ticks=5, partition=1))
+    with stream("late", start="latest") as reader:
+        assert list(reader) == []
+    assert "what came while nobody of the group was reading is passed over" in caplog.text
+
+
 def test_starts_that_cannot_be_are_named(rng: Any, kafka: str, stream: Any) -> None:
     with pytest.raises(PositionLost, match="has no partition 7: it has 2"):
         stream(start={7: 0})

@@ -1,6 +1,9 @@
 """A collector on a real broker: chunks in, experiences out, bad records aside, and the order in which things end."""
 
+import re
 import signal
+import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,16 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from collector_process import CollectorProcess, read_until, wait_until
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer, TopicPartition
 from mutations import mutate, originals, seal
 from numpy.random import Generator, default_rng
 from random_chunks import random_chunk
 
 from generals_collector.tensorise import recipe, tensorise
-from generals_runtime.kafka import OrderedProducer, make_admin, topic_ids
+from generals_console.audit import audit
+from generals_runtime.kafka import OrderedProducer, ensure_topics, make_admin, make_consumer, topic_ids
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch, encode_chunk
 from generals_schemas.records import ExperienceBatch, Source, TransitionChunk
+from generals_schemas.topics import TOPICS
 
 
 def small_chunks(rng: Generator, count: int) -> list[TransitionChunk]:
@@ -223,6 +228,70 @@ def test_an_unknown_schema_stops_the_collector_and_is_not_acknowledged(
         assert "deploy the consumers of a schema before its producers" in collector.text()
     letters = read_until(kafka_settings, topics.dead_letter, lambda _: True)
     assert letters == []
+
+
+@pytest.mark.partitions(1)
+def test_a_commit_beyond_the_end_is_named_and_nothing_is_passed_over(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics = topics_for_test
+    produce(
+        kafka_settings, topics.transitions, [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 3)], 1
+    )
+    with closing(make_consumer(kafka_settings, group_id=f"{topics.prefix}collector")) as consumer:
+        consumer.commit(offsets=[TopicPartition(topics.transitions, 0, 5000)], asynchronous=False)
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log") as collector:
+        assert collector.wait() == 1, collector.text()
+    assert f"{topics.transitions}[0] ends at 3, before offset 5000" in collector.text()
+    assert read_until(kafka_settings, topics.experiences, lambda _: True) == []
+
+
+@pytest.mark.partitions(1)
+def test_a_topic_made_anew_under_a_collector_ends_it_before_it_collects_under_the_old_id(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics = topics_for_test
+    values: list[bytes | None] = [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 6)]
+    produce(kafka_settings, topics.transitions, values, 1)
+    admin = make_admin(kafka_settings)
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log") as collector:
+        old = collected(kafka_settings, topics.experiences, 6)
+        admin.delete_topics([topics.transitions], operation_timeout=10)[topics.transitions].result(10)
+        spec = replace(TOPICS.transitions, name=topics.transitions, partitions=1)
+        wait_until(lambda: ensure_topics(kafka_settings, [spec]) != [], 20, "the topic is made anew")
+        produce(kafka_settings, topics.transitions, values[:2], 1)
+        assert collector.wait(120) == 1, collector.text()
+    assert re.search("was made anew: its id was|ends at 2, before offset 6", collector.text())
+    found = read_until(kafka_settings, topics.experiences, lambda found: len(found) >= len(old))
+    assert len(found) == len(old)
+
+
+@pytest.mark.partitions(1)
+def test_marks_of_transactions_are_neither_waited_for_nor_a_loss(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+) -> None:
+    topics = topics_for_test
+    values = [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 6)]
+    foreign = Producer({"bootstrap.servers": kafka, "transactional.id": topics.prefix})
+    foreign.init_transactions(20)
+    for some in (values[:4], values[4:]):
+        foreign.begin_transaction()
+        for value in some:
+            foreign.produce(topics.transitions, value, b"game", partition=0)
+        foreign.commit_transaction(20)
+    limits = {"GENERALS_OBSERVABILITY__STALL_AFTER_S": "4"}
+    with CollectorProcess(kafka, topics.prefix, tmp_path / "log", limits) as collector:
+        messages = collected(kafka_settings, topics.experiences, 7)
+        batches = [decode_batch(message.value() or b"") for message in messages]
+        assert {batch.source.offset for batch in batches} == {0, 1, 2, 3, 4, 5, 6}
+        assert {batch.source.offset for batch in batches if batch.rejected == "empty"} == {4}
+        report = audit(kafka_settings.model_copy(update={"topic_prefix": topics.prefix}), collector_group="none")
+        assert (report.lost, report.duplicates, report.rejected) == (0, 0, 0), "there is no record to reject"
+        with pytest.raises(subprocess.TimeoutExpired):
+            collector.wait(12)
+        collector.send(signal.SIGTERM)
+        assert collector.wait() == 0, collector.text()
+    assert "hold 1 marks of transactions" in collector.text()
 
 
 def test_missing_topics_are_named(kafka: str, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Topics on the real Kafka: made once, never changed, told apart from their namesakes."""
 
+import time
 from dataclasses import replace
 
 import pytest
 import structlog.testing
 
-from generals_runtime.kafka import KafkaUnavailable, TopicMissing, ensure_topics, make_admin, topic_ids
+from generals_runtime.kafka import KafkaUnavailable, OrderedProducer, TopicMissing, ensure_topics, make_admin, topic_ids
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.topics import TOPICS
 
@@ -49,3 +50,12 @@ def test_a_missing_topic_is_named_with_what_makes_it(kafka_settings: KafkaSettin
 def test_a_broker_that_is_not_there_is_one_clear_error() -> None:
     with pytest.raises(KafkaUnavailable, match=r"Kafka at 127\.0\.0\.1:9 \(PLAINTEXT\) did not answer in 0\.3 s"):
         ensure_topics(KafkaSettings(bootstrap_servers="127.0.0.1:9"), TOPICS, timeout_s=0.3)
+
+
+def test_a_record_stamped_by_a_clock_that_is_days_ahead_is_taken(kafka_settings: KafkaSettings) -> None:
+    spec = replace(TOPICS.games, name="ahead", partitions=1)
+    ensure_topics(kafka_settings, [spec])
+    in_a_week = round((time.time() + 7 * 86_400) * 1000)
+    with OrderedProducer(kafka_settings) as producer:
+        producer.send(spec.name, 0, b"game", b"summary", timestamp_ms=in_a_week)
+        producer.flush()

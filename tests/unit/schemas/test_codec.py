@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from generals_schemas import blocks
 from generals_schemas.codec import decode_batch, decode_chunk, encode_batch, encode_chunk
 from generals_schemas.errors import BadRecord, SchemaError, UnknownSchema
 from generals_schemas.framing import schema
@@ -132,3 +133,12 @@ def test_the_contract_of_the_topics_is_complete() -> None:
         assert spec.config["compression.type"] == "producer", "records are compressed already"
     assert TOPICS.with_partitions(3).experiences.partitions == 3
     assert TOPICS.with_prefix("a.").games.name == "a.generals.games"
+
+
+def test_what_nobody_would_unpack_is_not_packed() -> None:
+    largest = np.zeros(blocks.MAX_BLOCK_BYTES, np.uint8)
+    packed = blocks.pack_by_search([largest])
+    wanted = blocks.layout([("zeros", "u1", largest.shape)])
+    np.testing.assert_array_equal(blocks.unpack(packed, wanted)["zeros"], largest)
+    with pytest.raises(BadRecord, match="arrays of 16,777,217 bytes exceed the limit of 16,777,216"):
+        blocks.pack([largest, np.zeros(1, np.uint8)], [0, 0])
