@@ -27,7 +27,7 @@ MAX_DEAD_LETTER_BYTES = 1_900_000
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """A record of the transitions topic as it came."""
+    """A record of the transitions topic as it came. hole: there is none at the offset, and this stands for it."""
 
     topic: str
     partition: int
@@ -36,6 +36,7 @@ class RawRecord:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    hole: bool = False
 
     @property
     def carried_bytes(self) -> int:
@@ -127,6 +128,8 @@ class Converter:
         how = self.recipe
         source = Source(raw.topic, self.topic_id, raw.partition, raw.offset, 0, 1)
         try:
+            if raw.hole:
+                raise BadRecord("no_record", "the offset is a transaction's mark")
             if raw.value is None:
                 raise BadRecord("empty", "the record has no value")
             batches = experiences(decode_chunk(raw.value), source, how)

@@ -111,7 +111,7 @@ class Pipeline:
     def _queue(self, group: _Group, one: Converted, taken_ns: int) -> None:
         source, to = one.source, self._to
         at = source.timestamp_ms
-        if one.rejected is not None and to.dead_letter is not None:
+        if one.rejected is not None and to.dead_letter is not None and not source.hole:
             letter = one.dead_letter
             self._unsent.append(_Outgoing(group, to.dead_letter, None, letter.key, at, letter.value, letter.headers))
             group.left += 1

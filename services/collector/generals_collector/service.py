@@ -7,14 +7,12 @@ all services.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka import KafkaError as KafkaErrorCode
 from confluent_kafka.admin import AdminClient
 
 from generals_collector.app import Intake, make_app
@@ -26,34 +24,16 @@ from generals_collector.pipeline import Destinations, Pipeline
 from generals_collector.progress import Progress
 from generals_collector.reloading import Reloader
 from generals_collector.settings import CollectorSettings
+from generals_collector.source_log import Missing, SourceLog
 from generals_runtime import logs, metrics
 from generals_runtime.errors import OperatorError
-from generals_runtime.kafka import (
-    BATCH_PRODUCER,
-    KafkaUnavailable,
-    OrderedProducer,
-    TopicMissing,
-    committed_offsets,
-    connect,
-    log_bounds,
-    make_consumer,
-    topic_ids,
-)
+from generals_runtime.kafka import BATCH_PRODUCER, OrderedProducer, TopicMissing, connect
 
 _log = structlog.get_logger("generals_collector.service")
 T = TypeVar("T")
 _LAG_EVERY_S = 2.0
 _ADMIN_S = 15.0
 _LAG_WITHIN_S = 2.0
-_TELL_THE_END = {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}
-
-
-class RecordsSkipped(OperatorError):
-    """The consumer skipped records that the log still holds."""
-
-
-class TopicChanged(OperatorError):
-    """The transitions are not those that were collected so far."""
 
 
 class CollectorService:
@@ -75,8 +55,8 @@ class CollectorService:
         settings, topics = self._settings, self._topics
         self._admin = connect(settings.kafka)
         self._check_topics()
-        ids = topic_ids(self._admin, [topics.transitions.name])
-        self._converter = Converter(settings.recipe(), ids[topics.transitions.name], settings.flow.max_record_bytes)
+        self._source = SourceLog(settings.kafka, self._admin, topic=topics.transitions.name, group=settings.group)
+        self._converter = Converter(settings.recipe(), self._source.topic_id, settings.flow.max_record_bytes)
         self._reloader = Reloader(settings, self._apply)
         self._producer = OrderedProducer(settings.kafka, client_id=settings.service_id, overrides=BATCH_PRODUCER)
         self._pipeline = Pipeline(
@@ -125,10 +105,15 @@ class CollectorService:
     # What the intake tells.
 
     def taken(self, records: list[RawRecord]) -> list[RawRecord]:
-        filled = []
-        for record in records:
-            gap = self._continuity.check(record.partition, record.offset)
-            filled += [*self._fill(gap, record.timestamp_ms), record] if gap is not None else [record]
+        checked = [(self._continuity.check(record.partition, record.offset), record) for record in records]
+        gaps = [gap for gap, _ in checked if gap is not None]
+        if not gaps:
+            return records
+        missing, filled = iter(self._source.look_into(gaps)), []
+        for gap, record in checked:
+            if gap is not None:
+                filled += self._missing(gap, next(missing), record.timestamp_ms)
+            filled.append(record)
         return filled
 
     def acknowledged(self, records: list[RawRecord]) -> None:
@@ -137,9 +122,11 @@ class CollectorService:
 
     async def assigned(self, partitions: set[int]) -> None:
         self._partitions = partitions
-        starts, firsts = await self._loop.run_in_executor(None, self._starts, sorted(partitions))
-        self._continuity.assigned(starts)
-        self._progress.assigned({number: max(start, firsts[number]) for number, start in starts.items()})
+        # Faust sends no heartbeats meanwhile: an answer after the session has ended is of no use.
+        ask = partial(self._source.starts, sorted(partitions), within_s=self._settings.flow.session_timeout_s)
+        starts = await self._loop.run_in_executor(None, ask)
+        self._continuity.assigned({number: start.offset for number, start in starts.items()})
+        self._progress.assigned({number: start.held for number, start in starts.items()})
         _log.info("partitions assigned", partitions=sorted(partitions))
 
     # Details.
@@ -164,6 +151,8 @@ class CollectorService:
 
     def _note(self, converted: Converted) -> None:
         rejected, source = converted.rejected, converted.source
+        if source.hole:
+            return
         game_id = (source.key or b"").decode(errors="replace")
         if logs.tells(game_id):
             _log.debug(
@@ -182,89 +171,18 @@ class CollectorService:
         self._converter.recipe = settings.recipe()
         self._rejects.limits = settings.limits
 
-    def _starts(self, partitions: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
-        """Where each partition goes on, at its commit or where the log begins; and where the log begins.
-
-        Faust sends no heartbeats meanwhile: an answer after the session has ended is of no use.
-
-        Raises:
-            TopicChanged: the topic was made anew, or its log ends before what the group committed.
-        """
-        topic, until = self._topics.transitions.name, time.monotonic() + self._settings.flow.session_timeout_s
-
-        def left_s() -> float:
-            return max(0.5, until - time.monotonic())
-
-        with closing(self._asking()) as consumer:
-            committed = committed_offsets(consumer, topic, partitions, within_s=left_s())
-            bounds = {number: log_bounds(consumer, topic, number, within_s=left_s()) for number in partitions}
-        for number, (_, end) in bounds.items():
-            if (committed[number] or 0) > end:
-                raise self._ends_early(number, committed[number] or 0, end)
-        if partitions:
-            self._check_id(left_s())
-        firsts = {number: first for number, (first, _) in bounds.items()}
-        return {number: firsts[number] if offset is None else offset for number, offset in committed.items()}, firsts
-
-    def _check_id(self, within_s: float) -> None:
-        """Batches name their source's id. A topic that was made anew while this process ran has another."""
-        topic = self._topics.transitions.name
-        try:
-            found = topic_ids(self._admin, [topic], timeout_s=within_s)[topic]
-        except (KafkaUnavailable, TopicMissing, TimeoutError) as error:
-            _log.warning("whether the topic is still the same is not known", topic=topic, error=str(error))
-            return
-        if found != self._converter.topic_id:
-            raise TopicChanged(
-                f"{topic} was made anew: its id was {self._converter.topic_id} and is {found}; "
-                "ending, so that it is read as another topic"
+    def _missing(self, gap: Gap, missing: Missing, timestamp_ms: int) -> list[RawRecord]:
+        """A gap is loud. Where the log has offsets without a record, holes stand for them: readers miss nothing."""
+        topic, numbers = self._topics.transitions.name, missing.empty
+        where = {"partition": gap.partition, "expected": gap.expected, "found": gap.found}
+        if missing.gone:
+            metrics.default().runtime.losses.labels(topic).inc(missing.gone)
+            _log.error(f"{missing.gone} records of {topic} are no longer in the log and were never collected", **where)
+        if numbers:
+            _log.warning(
+                f"{len(numbers)} offsets of {topic} hold no record: somebody writes there in transactions", **where
             )
-
-    def _ends_early(self, partition: int, position: int, end: int) -> TopicChanged:
-        topic, group = self._topics.transitions.name, self._settings.group
-        return TopicChanged(
-            f"{topic}[{partition}] ends at {end}, before offset {position} that group {group} has reached: records are "
-            "gone, or the topic was made anew. If it was, end all collectors and set the group back: "
-            f"kafka-consumer-groups.sh --group {group} --topic {topic} --reset-offsets --to-earliest --execute"
-        )
-
-    def _next_record(self, partition: int, offset: int) -> int:
-        """The first offset from `offset` on that has a record, or the log's end: marks of transactions are no records.
-
-        `offset` itself, too, while the broker does not say.
-        """
-        with closing(self._asking(_TELL_THE_END)) as consumer:
-            consumer.assign([TopicPartition(self._topics.transitions.name, partition, offset)])
-            message = consumer.poll(_ADMIN_S)
-        error = message.error() if message is not None else None
-        if message is None or (error is not None and error.code() != KafkaErrorCode._PARTITION_EOF):
-            return offset
-        return max(offset, message.offset() or 0)
-
-    def _asking(self, overrides: Mapping[str, Any] | None = None) -> Consumer:
-        return make_consumer(self._settings.kafka, group_id=self._settings.group, overrides=overrides)
-
-    def _fill(self, gap: Gap, timestamp_ms: int) -> list[RawRecord]:
-        """A gap is loud. One that the log has too is a fact; any other is the consumer's fault, and is read again.
-
-        Where the log has offsets without a record, empty ones stand for them: readers take a hole for a loss.
-        """
-        topic = self._topics.transitions.name
-        with closing(self._asking()) as consumer:
-            earliest, _ = log_bounds(consumer, topic, gap.partition)
-        what = f"offsets {gap.expected} … {gap.found - 1} of {topic}[{gap.partition}]"
-        if earliest < gap.found and self._next_record(gap.partition, max(earliest, gap.expected)) != gap.found:
-            raise RecordsSkipped(
-                f"the consumer skipped {what}, but the log begins at {earliest}; ending, so that they are read again"
-            )
-        gone = min(earliest, gap.found) - gap.expected
-        if gone > 0:
-            metrics.default().runtime.losses.labels(topic).inc(gone)
-            _log.error(f"{what} are no longer in the log and were never collected", lost=gone, earliest=earliest)
-        empty = range(max(earliest, gap.expected), gap.found)
-        if empty:
-            _log.warning(f"{what} hold {len(empty)} marks of transactions, which are rejected as empty records")
-        return [RawRecord(topic, gap.partition, offset, timestamp_ms, None, None) for offset in empty]
+        return [RawRecord(topic, gap.partition, number, timestamp_ms, None, None, hole=True) for number in numbers]
 
     def _look_at_lag(self) -> None:
         now = time.monotonic()
@@ -277,14 +195,14 @@ class CollectorService:
         lags = self._progress.lags(ends)
         beyond = {partition for partition, end in ends.items() if lags.get(partition, 0) < 0}
         for partition in beyond & self._beyond:
-            raise self._ends_early(partition, ends[partition] - lags[partition], ends[partition])
+            raise self._source.ends_early(partition, ends[partition] - lags[partition], ends[partition])
         self._beyond = beyond
         topic, group = self._topics.transitions.name, self._settings.group
         for partition, lag in lags.items():
             metrics.default().runtime.consumer_lag.labels(topic, str(partition), group).set(lag)
         metrics.default().runtime.producer_queue.set(len(self._producer))
         for stuck in self._progress.stuck():
-            following = self._next_record(stuck.partition, stuck.position)
+            following = self._source.next_record(stuck.partition, stuck.position)
             if following == stuck.position:
                 raise OperatorError(f"{stuck}; ending, so that the partitions are assigned anew")
             self._progress.reached(stuck.partition, following)

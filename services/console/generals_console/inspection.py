@@ -100,6 +100,8 @@ def _read(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Mess
             raise OperatorError(f"{topic} has no partition {partition}; it has {len(ranges)}")
         if not span.first <= offset < span.end:
             raise OperatorError(f"{topic}[{partition}] holds offsets {span.first} … {span.end - 1}, not {offset}")
-        return next(read_ranges(consumer, topic, {partition: Range(offset, offset + 1)}))
+        for message in read_ranges(consumer, topic, {partition: Range(offset, offset + 1)}):
+            return message
+        raise OperatorError(f"{topic}[{partition}] has no record at offset {offset}: it is a transaction's mark")
     finally:
         consumer.close()

@@ -51,12 +51,13 @@ def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> 
         for message in messages:
             error = message.error()
             number, offset = message.partition() or 0, message.offset() or 0
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                left.pop(number, None)
-                continue
-            if error is not None:
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaUnavailable(f"{topic}: {error.str()}")
-            if number not in left or offset >= left[number].end:
+            if number not in left:
+                continue
+            if offset >= left[number].end:  # of the range's last offsets some have no record
+                del left[number]
+            if error is not None or number not in left:
                 continue
             if offset + 1 >= left[number].end:
                 del left[number]

@@ -159,8 +159,8 @@ class DoubleDQN:
         """Of the sample's loss. Returns TD errors, loss, mean value."""
         batch = self._tensors_for(sample.layout).batch(sample, self._generator if self.settings.symmetries else None)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
-            targets = self.targets(batch)
             everything = self.network(batch.planes).float()
+            targets = self.targets(batch)
         values = everything.gather(1, batch.actions[:, None])[:, 0]
         unit = self.settings.value_unit
         losses = functional.huber_loss(values / unit, targets / unit, reduction="none", delta=self.settings.huber_delta)

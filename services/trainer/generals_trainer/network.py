@@ -94,8 +94,8 @@ class QNetwork(nn.Module):
                 features = features + self.feedback(_pool(features))[:, :, None, None]
         hidden = functional.relu(self.pooled(_pool(features)))
         moves = self.moves(features)
-        advantage = torch.cat([_flat(moves[:, :4]), _flat(moves[:, 4:]), self.passing(hidden)], dim=1)
-        value: Tensor = self.value(hidden)
+        advantage = torch.cat([_flat(moves[:, :4]), _flat(moves[:, 4:]), self.passing(hidden)], dim=1).float()
+        value: Tensor = self.value(hidden).float()  # the sum in bfloat16 would round away what tells actions apart
         return self.value_unit * (value + advantage - self._baseline(planes, advantage))
 
     def _baseline(self, planes: Tensor, advantage: Tensor) -> Tensor:

@@ -218,10 +218,11 @@ class ReplayBuffer:
             raise ReplayError(f"refilled {len(found)} batches that are not the {len(snapshot.blocks)} of the snapshot")
         rows = self._rows(self._oldest, len(self))
         leaves = np.zeros(self.capacity, np.float32)
-        leaves[rows] = snapshot.leaves
+        # Where priorities are turned off now, those of before are none: each step that could be drawn counts the same.
+        leaves[rows] = snapshot.leaves if self.alpha else snapshot.leaves > 0
         self._tree.load(leaves)
         self._uses[rows] = snapshot.uses
-        self._max_leaf = snapshot.max_leaf
+        self._max_leaf = snapshot.max_leaf if self.alpha else 1.0
         self._generator.bit_generator.state = snapshot.generator
         self.eligible = int(np.count_nonzero(snapshot.leaves))
         # By name: snapshots of earlier programs have more of them.

@@ -63,6 +63,7 @@ class Trainer:
         self._writer = checkpoint.Writer(settings.run_dir)
         self.alive: Callable[[], None] = lambda: None
         self.version = 0
+        self._rewards: list[str] = []
         self._idle = True
 
     def start(self) -> None:
@@ -220,6 +221,11 @@ class Trainer:
 
     def _count_inserted(self, batch: ExperienceBatch, count: int) -> None:
         self.limiter.inserted += count
+        reward = f"{batch.reward} {dict(batch.reward_params)}"
+        if reward not in self._rewards:
+            if self._rewards:
+                _log.warning("another reward from here on; the buffers hold both", reward=reward, before=self._rewards)
+            self._rewards.append(reward)
         self.report.inserted(batch)
         if self.learner is None:
             self._make_learner(Layout.of(batch))

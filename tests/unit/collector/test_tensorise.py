@@ -114,6 +114,16 @@ def test_a_tick_limit_truncates_and_gives_the_ordinary_reward() -> None:
     np.testing.assert_allclose([one.rewards[0], other.rewards[0]], [0.05 * 0.5, -0.05 * 0.5], atol=1e-7)
 
 
+def test_the_potential_of_an_aborted_game_is_not_taken_back() -> None:
+    """Only the tick limit makes it worthless, if `cut` says so: how an aborted game would have ended is not known."""
+    how = recipe(reward="potential", reward_params={"cut": 0.0})
+    chunk = small_chunk(["A.B."] * 2, [[6, 0, 2, 0]] * 2, outcome=Outcome((), "tick_limit"))
+    cut, *_ = experiences(chunk, SOURCE, how)
+    aborted, *_ = experiences(replace(chunk, outcome=Outcome((), "aborted")), SOURCE, how)
+    assert cut.rewards[-1] < -0.1
+    assert abs(aborted.rewards[-1]) < 0.01
+
+
 def test_a_player_with_a_mate_gets_its_own_tiles_too() -> None:
     chunk = small_chunk(["012."] * 2, [[3, 4, 5, 0]] * 2, teams=(0, 0, 1), policies=(PolicyRef("x"),) * 3)
     chunk = replace(chunk, alive=np.full(2, 7, np.uint16), actions=np.full((1, 3), 32, np.int32))

@@ -82,6 +82,33 @@ def test_the_tick_limit_truncates_without_a_reward() -> None:
         assert reward == -1.0
 
 
+def test_who_dies_in_the_tick_of_the_limit_has_died(seed: int) -> None:
+    """While two others live on. The same seed without a limit tells in which tick that is."""
+    game: dict[str, Any] = {"players": 3, "width": 7, "height": 7}
+    opponents = ("hunter", "hunter")
+    for seed_of_game in range(seed % 1000, seed % 1000 + 200):
+        env = GeneralsEnv(opponents=opponents, tick_limit=1000, **game)
+        env.reset(seed=seed_of_game)
+        idle = np.int64(int(env.action_space.n) - 1)
+        last, terminated, truncated = 0, False, False
+        while not (terminated or truncated):
+            _, _, terminated, truncated, info = env.step(idle)
+            last += 1
+        if terminated and not info:
+            break
+    assert terminated
+    assert not info, "two others live on"
+    env = GeneralsEnv(opponents=opponents, tick_limit=last, **game)
+    envs = GeneralsVectorEnv(1, opponents=opponents, tick_limit=last, **game)
+    env.reset(seed=seed_of_game)
+    envs.reset(seed=seed_of_game)
+    for _ in range(last):
+        _, reward, terminated, truncated, info = env.step(idle)
+        _, rewards, ended, cut, _ = envs.step(np.array([idle]))
+    assert (reward, terminated, truncated, info["outcome"]) == (-1.0, True, False, "tick_limit")
+    assert (rewards[0], ended[0], cut[0]) == (-1.0, True, False)
+
+
 def test_the_mask_is_what_the_definition_says_and_the_planes_are_the_nine(seed: int) -> None:
     """Counted tile by tile from the board and the fog of the readable rules."""
     from generals_engine import rules

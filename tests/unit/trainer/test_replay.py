@@ -195,6 +195,19 @@ def test_a_buffer_refilled_from_the_log_samples_as_the_old_one(make_batch: Any, 
     np.testing.assert_array_equal(old.snapshot().leaves, new.snapshot().leaves)
 
 
+def test_who_goes_on_without_priorities_forgets_those_of_before(make_batch: Any) -> None:
+    first, second = make_batch(game="a", end="terminated"), make_batch(game="b", end="terminated")
+    old = buffer_for(first, alpha=0.6)
+    old.insert(first)
+    old.update_priorities(np.arange(4), np.array([0.01, 0.02, 5.0, 9.0], np.float32))
+    new = buffer_for(first, alpha=0.0)
+    new.begin_refill(old.snapshot())
+    new.insert(first)
+    new.end_refill(old.snapshot())
+    new.insert(second)
+    np.testing.assert_array_equal(new.snapshot().leaves, [1, 1, 1, 1, 0, 1, 1, 1, 1, 0])
+
+
 def test_steps_are_sampled_in_proportion_to_their_priorities(make_batch: Any) -> None:
     batch = make_batch(steps=4, end="terminated")
     buffer = buffer_for(batch, alpha=0.5, seed=5)

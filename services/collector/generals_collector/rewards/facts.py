@@ -42,7 +42,10 @@ def gather_facts(chunk: TransitionChunk, found: Survey) -> Facts:
     if chunk.outcome is not None and not truncated:
         winning = {chunk.teams[player] for player in chunk.outcome.winners}
         winners = sum(1 << player for player, team in enumerate(chunk.teams) if team in winning)
-    _gather(found.counts, chunk.alive, _array(chunk.teams), winners, truncated, sums, changes)
+    cut = (
+        chunk.outcome is not None and chunk.outcome.reason == "tick_limit"
+    )  # an aborted game is worth what it was worth
+    _gather(found.counts, chunk.alive, _array(chunk.teams), winners, cut, sums, changes)
     return Facts(*sums, *changes)
 
 
@@ -57,7 +60,7 @@ def _gather(
     alive: NDArray[np.uint16],
     teams: Counts,
     winners: int,
-    truncated: bool,
+    cut: bool,
     sums: Numbers,
     changes: Numbers,
 ) -> None:
@@ -83,5 +86,5 @@ def _gather(
     for p in range(players):
         if (winners >> p) & 1 and (alive[last] >> p) & 1:
             changes[2, last - 1, p] = 1.0
-        if truncated:
+        if cut:
             changes[3, last - 1, p] = 1.0

@@ -41,8 +41,9 @@ class GeneralsEnv(gymnasium.Env[Observation, np.int64]):
         self._actions[0, 0] = action
         self._table.step(np.ones(1, np.bool_), self._actions)
         outcome = self._table.outcome(0)
-        truncated = outcome is not None and outcome.truncated
-        terminated = not truncated and bool(outcome is not None or not self._table.alive(0)[0])
+        alive = bool(self._table.alive(0)[0])
+        truncated = alive and outcome is not None and outcome.truncated
+        terminated = not truncated and (outcome is not None or not alive)
         info = {} if outcome is None else {"outcome": outcome.reason, "winners": outcome.winners}
         return self._observe(), float(self._table.rewards(0)[0]), terminated, truncated, info
 

@@ -60,8 +60,8 @@ class GeneralsVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]])
         table.step(~restarted, taken)
         rewards = table.rewards(0)
         cut = np.array([found is not None and found.truncated for found in map(table.outcome, range(self.num_envs))])
-        truncated = cut & ~restarted
-        terminated = (table.over | ~table.alive(0)) & ~cut & ~restarted
+        truncated = cut & table.alive(0) & ~restarted
+        terminated = (table.over | ~table.alive(0)) & ~truncated & ~restarted
         rewards[restarted] = 0.0
         self._ended = terminated | truncated
         return table.observe(self._places, self._players), rewards, terminated, truncated, {}

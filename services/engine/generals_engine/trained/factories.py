@@ -2,6 +2,7 @@
 
 import secrets
 from functools import cache
+from itertools import count
 
 from generals_engine.settings import EngineSettings
 from generals_engine.trained.playing import NewestPolicy, PastPolicy
@@ -9,6 +10,9 @@ from generals_engine.trained.watching import PolicyWatcher
 from generals_runtime.settings import load
 
 WAIT_S = 20.0
+_MOST_POLICIES = 1024
+_made = count()
+"""How many policies this process has made."""
 
 
 def newest() -> NewestPolicy:
@@ -21,14 +25,14 @@ def past() -> PastPolicy:
     """Its last versions, one for each game."""
     settings = load(EngineSettings)
     watcher, every = _watcher(), settings.trained.past_every
-    return PastPolicy(settings.trained.name, lambda: watcher.versions()[::-every][::-1], seed=_seed(settings) + 1)
+    return PastPolicy(settings.trained.name, lambda: watcher.versions()[::-every][::-1], seed=_seed(settings))
 
 
 def _seed(settings: EngineSettings) -> int:
-    """Of exploration; no two workers of a run have the same one."""
+    """Of exploration; no two workers of a run have the same one, and no two policies of a worker."""
     if settings.seed is None:
         return secrets.randbits(62)
-    return (settings.seed * settings.workers + settings.worker) * 2
+    return (settings.seed * settings.workers + settings.worker) * _MOST_POLICIES + next(_made) % _MOST_POLICIES
 
 
 @cache
