@@ -9,7 +9,7 @@ do behind a collector. Rejected chunks leave their marker but no second dead let
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from generals_collector.conversion import Converted, Converter, Headers, RawRecord
 from generals_collector.pipeline import Destinations, Pipeline
+from generals_collector.source_log import AS_FAUST_READS
 from generals_collector.tensorise import Recipe
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import (
@@ -93,7 +94,7 @@ def run(
     source_id = topic_ids(connect(job.kafka), [job.source])[job.source]
     identity = _identity(job, source_id)
     group = f"retensorise-{job.target}"
-    with closing(make_consumer(job.kafka, group_id=group, overrides={"enable.partition.eof": True})) as consumer:
+    with closing(make_consumer(job.kafka, group_id=group, overrides=AS_FAUST_READS)) as consumer:
         partitions = partitions_of(consumer, job.source)
         _make_target(consumer, job, len(partitions))
         progress = Progress(
@@ -182,12 +183,7 @@ def _copy(
     reading = dict(progress.positions)
     while todo and not stop():
         messages = consumer.consume(_GROUP_CHUNKS, 1.0)
-        records = [record for message in messages for record in _wanted(message, progress.ends)]
-        for (
-            message
-        ) in messages:  # the end of the log is told, too: a transaction leaves marks there that are no records
-            at_end = message.error() is not None
-            reading[message.partition() or 0] = (message.offset() or 0) + (not at_end)
+        records = [record for message in messages for record in _wanted(message, reading, progress.ends)]
         todo = {p for p in todo if reading[p] < progress.ends[p]}
         if records:
             pipeline.submit(records)
@@ -208,27 +204,22 @@ def _hear(pipeline: Pipeline, most: int, progress: Progress, on_progress: Callab
         delivered = pipeline.turn(_WAIT_S)
 
 
-def _wanted(message: Message, ends: Mapping[int, int]) -> list[RawRecord]:
-    """The record, unless it came after the job began, or is no record: the log's end."""
+def _wanted(message: Message, reading: dict[int, int], ends: Mapping[int, int]) -> Iterator[RawRecord]:
+    """The record, unless it came after the job began, and holes for the offsets before it that have none.
+
+    reading: where each partition is read on. The log's end is told like a record.
+    """
     error = message.error()
-    if error is not None and error.code() == KafkaError._PARTITION_EOF:
-        return []
-    if error is not None:
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
         raise KafkaException(error)
-    partition, offset = message.partition() or 0, message.offset() or 0
-    if offset >= ends[partition]:
-        return []
-    return [
-        RawRecord(
-            topic=str(message.topic()),
-            partition=partition,
-            offset=offset,
-            timestamp_ms=message.timestamp()[1],
-            key=_bytes(message.key()),
-            value=_bytes(message.value()),
-            headers=cast("Headers", message.headers() or ()),
-        )
-    ]
+    topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
+    stamp = max(0, message.timestamp()[1])
+    for number in range(reading[partition], min(offset, ends[partition])):
+        yield RawRecord(topic, partition, number, stamp, None, None, hole=True)
+    reading[partition] = max(reading[partition], offset + (error is None))
+    if error is None and offset < ends[partition]:
+        headers = cast("Headers", message.headers() or ())
+        yield RawRecord(topic, partition, offset, stamp, _bytes(message.key()), _bytes(message.value()), headers)
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

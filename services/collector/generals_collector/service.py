@@ -203,7 +203,7 @@ class CollectorService:
         metrics.default().runtime.producer_queue.set(len(self._producer))
         for stuck in self._progress.stuck():
             following = self._source.next_record(stuck.partition, stuck.position)
-            if following == stuck.position:
+            if following in (None, stuck.position):
                 raise OperatorError(f"{stuck}; ending, so that the partitions are assigned anew")
             self._progress.reached(stuck.partition, following)
 

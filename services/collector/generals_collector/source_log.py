@@ -26,8 +26,9 @@ from generals_runtime.settings import KafkaSettings
 
 _log = structlog.get_logger("generals_collector.source_log")
 _ANSWER_S = 15.0
+_CHECK_S = 2.0
 # As Faust reads: what a transaction has written counts before it ends. The end of a log is told like a record.
-_CONSUMER = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
+AS_FAUST_READS = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
 
 
 class RecordsSkipped(OperatorError):
@@ -77,18 +78,26 @@ class SourceLog:
         with closing(self._consumer()) as consumer:
             committed = committed_offsets(consumer, self.topic, partitions, within_s=left_s())
             for number, commit in committed.items():
-                try:
-                    first, end = log_bounds(consumer, self.topic, number, within_s=left_s())
-                except KafkaUnavailable as error:
-                    if commit is None:
-                        raise
-                    _log.warning("where the log ends is not known", partition=number, error=str(error))
-                    first = end = commit
-                if commit is not None and commit > end:
-                    raise self.ends_early(number, commit, end)
-                starts[number] = Start(first if commit is None else commit, max(first, commit or 0))
+                if commit is None:
+                    first, _ = log_bounds(consumer, self.topic, number, within_s=left_s())
+                    starts[number] = Start(first, first)
+                else:
+                    starts[number] = self._start(consumer, number, commit, min(_CHECK_S, left_s() - within_s / 2))
         self._check_id(left_s())
         return starts
+
+    def _start(self, consumer: Consumer, number: int, commit: int, within_s: float) -> Start:
+        """At the commit. What else is to be known is not worth the session: a partition may have no leader."""
+        if within_s <= 0:
+            return Start(commit, commit)
+        try:
+            first, end = log_bounds(consumer, self.topic, number, within_s=within_s)
+        except KafkaUnavailable as error:
+            _log.warning("where the log ends is not known", partition=number, error=str(error))
+            return Start(commit, commit)
+        if commit > end:
+            raise self.ends_early(number, commit, end)
+        return Start(commit, max(commit, first))
 
     def ends_early(self, partition: int, position: int, end: int) -> TopicChanged:
         """The error of a log that ends before what was collected of it."""
@@ -97,10 +106,10 @@ class SourceLog:
             f"records are gone, or the topic was made anew. If it was, {self._advice}"
         )
 
-    def next_record(self, partition: int, offset: int) -> int:
+    def next_record(self, partition: int, offset: int) -> int | None:
         """The first offset from `offset` on that has a record, or the log's end: marks of transactions are no records.
 
-        `offset` itself, too, while the broker does not say.
+        None: the broker does not say.
         """
         with closing(self._consumer()) as consumer:
             return self._next_record(consumer, partition, offset)
@@ -110,6 +119,7 @@ class SourceLog:
 
         Raises:
             RecordsSkipped: of records that the log holds: the consumer's fault, they have to be read again.
+            KafkaUnavailable: the broker does not say.
         """
         with closing(self._consumer()) as consumer:
             return [self._look_into(consumer, gap) for gap in gaps]
@@ -117,19 +127,22 @@ class SourceLog:
     def _look_into(self, consumer: Consumer, gap: Gap) -> Missing:
         earliest, _ = log_bounds(consumer, self.topic, gap.partition)
         first = min(max(earliest, gap.expected), gap.found)
-        if first < gap.found and self._next_record(consumer, gap.partition, first) != gap.found:
+        what = f"offsets {gap.expected} … {gap.found - 1} of {self.topic}[{gap.partition}]"
+        following = self._next_record(consumer, gap.partition, first) if first < gap.found else gap.found
+        if following is None:
+            raise KafkaUnavailable(f"{what} did not come, and the broker does not say what is there")
+        if following != gap.found:
             raise RecordsSkipped(
-                f"the consumer skipped offsets {gap.expected} … {gap.found - 1} of {self.topic}[{gap.partition}], but "
-                f"the log begins at {earliest}; ending, so that they are read again"
+                f"the consumer skipped {what}, but the log begins at {earliest}; ending, so that they are read again"
             )
         return Missing(first - gap.expected, range(first, gap.found))
 
-    def _next_record(self, consumer: Consumer, partition: int, offset: int) -> int:
+    def _next_record(self, consumer: Consumer, partition: int, offset: int) -> int | None:
         consumer.assign([TopicPartition(self.topic, partition, offset)])
         message = consumer.poll(_ANSWER_S)
         error = message.error() if message is not None else None
         if message is None or (error is not None and error.code() != KafkaError._PARTITION_EOF):
-            return offset
+            return None
         return max(offset, message.offset() or 0)
 
     def _check_id(self, within_s: float) -> None:
@@ -151,4 +164,4 @@ class SourceLog:
         )
 
     def _consumer(self) -> Consumer:
-        return make_consumer(self._kafka, group_id=self._group, overrides=_CONSUMER)
+        return make_consumer(self._kafka, group_id=self._group, overrides=AS_FAUST_READS)

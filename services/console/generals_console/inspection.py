@@ -102,6 +102,8 @@ def _read(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Mess
             raise OperatorError(f"{topic}[{partition}] holds offsets {span.first} … {span.end - 1}, not {offset}")
         for message in read_ranges(consumer, topic, {partition: Range(offset, offset + 1)}):
             return message
-        raise OperatorError(f"{topic}[{partition}] has no record at offset {offset}: it is a transaction's mark")
+        raise OperatorError(
+            f"{topic}[{partition}] has no committed record at offset {offset}: somebody writes there in transactions"
+        )
     finally:
         consumer.close()

@@ -95,7 +95,7 @@ def patiently(ask: Callable[[float], R | None], what: str, *, within_s: float = 
     while True:
         reason = f"no answer within {within_s:g} s"
         try:
-            answer = ask(min(_ANSWER_S, within_s))
+            answer = ask(min(_ANSWER_S, max(0.1, deadline - time.monotonic())))
             if answer is not None:
                 return answer
         except KafkaException as error:

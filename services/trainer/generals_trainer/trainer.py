@@ -221,14 +221,17 @@ class Trainer:
 
     def _count_inserted(self, batch: ExperienceBatch, count: int) -> None:
         self.limiter.inserted += count
-        reward = f"{batch.reward} {dict(batch.reward_params)}"
-        if reward not in self._rewards:
-            if self._rewards:
-                _log.warning("another reward from here on; the buffers hold both", reward=reward, before=self._rewards)
-            self._rewards.append(reward)
+        self._note_reward(batch)
         self.report.inserted(batch)
         if self.learner is None:
             self._make_learner(Layout.of(batch))
+
+    def _note_reward(self, batch: ExperienceBatch) -> None:
+        reward = f"{batch.reward} {dict(batch.reward_params)}"
+        if reward not in self._rewards:
+            if self._rewards:
+                _log.warning("another reward comes; the buffers hold both", reward=reward, before=self._rewards.copy())
+            self._rewards.append(reward)
 
     def _make_learner(self, layout: Layout) -> Learner:
         device = device_named(self.settings.device)
@@ -338,6 +341,7 @@ class Trainer:
         self.buffers.begin_refill(saved.buffers)
         for sequence, partition, offset, batch in refill(self.settings.kafka, self._topic, saved.buffers.wanted()):
             self.buffers.put_back(batch, sequence=sequence, partition=partition, offset=offset)
+            self._note_reward(batch)
             self.alive()
         self.buffers.end_refill(saved.buffers)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from collector_process import read_until
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 from numpy.random import default_rng
 from random_chunks import random_chunk
 
@@ -112,3 +112,22 @@ def test_a_target_that_another_wrote_is_refused(
         run(Job(kafka_settings, topics.transitions, make_topic(1), HOW))
     with pytest.raises(TargetRefused, match="written by engines or collectors"):
         run(Job(kafka_settings, topics.transitions, topics.transitions, HOW))
+
+
+def test_marks_of_transactions_are_no_loss_in_the_target_either(
+    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, seed: int
+) -> None:
+    topics = topics_for_test
+    values = [encode_chunk(random_chunk(default_rng(seed), players=2, sides=(6, 5), ticks=4))] * 5
+    foreign = Producer({"bootstrap.servers": kafka, "transactional.id": topics.prefix})
+    foreign.init_transactions(20)
+    for some in (values[:3], values[3:]):
+        foreign.begin_transaction()
+        for value in some:
+            foreign.produce(topics.transitions, value, b"game", partition=0)
+        foreign.commit_transaction(20)
+    target = f"{topics.prefix}shaped"
+    run(Job(kafka_settings, topics.transitions, target, HOW))
+    found = accepted(kafka_settings, target)
+    assert {batch.source.offset for batch in found} == set(range(7))
+    assert {batch.source.offset for batch in found if batch.rejected == "no_record"} == {3, 6}
