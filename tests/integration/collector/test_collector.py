@@ -1,6 +1,5 @@
 """A collector on a real broker: chunks in, experiences out, bad records aside, and the order in which things end."""
 
-import re
 import signal
 import subprocess
 from contextlib import closing
@@ -16,6 +15,7 @@ from mutations import mutate, originals, seal
 from numpy.random import Generator, default_rng
 from random_chunks import random_chunk
 
+from generals_collector.source_log import SourceLog, Start, TopicChanged
 from generals_collector.tensorise import recipe, tensorise
 from generals_console.audit import audit
 from generals_runtime.kafka import OrderedProducer, ensure_topics, make_admin, make_consumer, topic_ids
@@ -246,24 +246,20 @@ def test_a_commit_beyond_the_end_is_named_and_nothing_is_passed_over(
     assert read_until(kafka_settings, topics.experiences, lambda _: True) == []
 
 
-@pytest.mark.partitions(1)
-def test_a_topic_made_anew_under_a_collector_ends_it_before_it_collects_under_the_old_id(
-    kafka: str, kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
+@pytest.mark.partitions(2)
+def test_a_topic_made_anew_is_noticed_at_the_next_assignment(
+    kafka_settings: KafkaSettings, topics_for_test: Any, seed: int
 ) -> None:
-    topics = topics_for_test
-    values: list[bytes | None] = [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 6)]
-    produce(kafka_settings, topics.transitions, values, 1)
-    admin = make_admin(kafka_settings)
-    with CollectorProcess(kafka, topics.prefix, tmp_path / "log") as collector:
-        old = collected(kafka_settings, topics.experiences, 6)
-        admin.delete_topics([topics.transitions], operation_timeout=10)[topics.transitions].result(10)
-        spec = replace(TOPICS.transitions, name=topics.transitions, partitions=1)
-        wait_until(lambda: ensure_topics(kafka_settings, [spec]) != [], 20, "the topic is made anew")
-        produce(kafka_settings, topics.transitions, values[:2], 1)
-        assert collector.wait(120) == 1, collector.text()
-    assert re.search("was made anew: its id was|ends at [0-2], before offset 6", collector.text())
-    found = read_until(kafka_settings, topics.experiences, lambda found: len(found) >= len(old))
-    assert len(found) == len(old)
+    topics, admin = topics_for_test, make_admin(kafka_settings)
+    values: list[bytes | None] = [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 4)]
+    produce(kafka_settings, topics.transitions, values, 2)
+    log = SourceLog(kafka_settings, admin, topic=topics.transitions, group="anew")
+    assert log.starts([0, 1], within_s=15.0) == {0: Start(0, 0), 1: Start(0, 0)}
+    admin.delete_topics([topics.transitions], operation_timeout=10)[topics.transitions].result(10)
+    spec = replace(TOPICS.transitions, name=topics.transitions, partitions=2)
+    wait_until(lambda: ensure_topics(kafka_settings, [spec]) != [], 20, "the topic is made anew")
+    with pytest.raises(TopicChanged, match=r"was made anew: its id was .*--group anew .*--to-earliest"):
+        log.starts([0, 1], within_s=15.0)
 
 
 @pytest.mark.partitions(1)

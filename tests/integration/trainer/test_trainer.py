@@ -226,9 +226,7 @@ def test_policies_are_published_once_each_and_a_wrong_checksum_is_refused(
     kafka_settings: KafkaSettings, topics_for_test: Any, tmp_path: Path, seed: int
 ) -> None:
     produce(kafka_settings, topics_for_test.experiences, range(20), seed=seed, partitions=2)
-    settings = make_settings(
-        kafka_settings, topics_for_test.prefix, tmp_path / "run", publish_every_s=0.05, max_steps=60
-    )
+    settings = make_settings(kafka_settings, topics_for_test.prefix, tmp_path / "run", publish_every_s=0.05)
     trainer = Trainer(settings)
     trainer.start()
     run_until(trainer, lambda: trainer.steps > 40 and trainer.version >= 2)
