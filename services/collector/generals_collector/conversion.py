@@ -4,7 +4,7 @@ Every source record makes at least one record in the experiences topic, so that 
 holes. An unknown schema is not bad data: it goes through as UnknownSchema and stops the collector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +37,10 @@ class RawRecord:
     value: bytes | None
     headers: Headers = ()
     hole: bool = False
+
+    @classmethod
+    def holes(cls, topic: str, partition: int, offsets: Iterable[int], timestamp_ms: int) -> list["RawRecord"]:
+        return [cls(topic, partition, offset, timestamp_ms, None, None, hole=True) for offset in offsets]
 
     @property
     def carried_bytes(self) -> int:

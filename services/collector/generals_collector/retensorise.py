@@ -214,8 +214,7 @@ def _wanted(message: Message, reading: dict[int, int], ends: Mapping[int, int]) 
         raise KafkaException(error)
     topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
     stamp = max(0, message.timestamp()[1])
-    for number in range(reading[partition], min(offset, ends[partition])):
-        yield RawRecord(topic, partition, number, stamp, None, None, hole=True)
+    yield from RawRecord.holes(topic, partition, range(reading[partition], min(offset, ends[partition])), stamp)
     reading[partition] = max(reading[partition], offset + (error is None))
     if error is None and offset < ends[partition]:
         headers = cast("Headers", message.headers() or ())

@@ -182,7 +182,7 @@ class CollectorService:
             _log.warning(
                 f"{len(numbers)} offsets of {topic} hold no record: somebody writes there in transactions", **where
             )
-        return [RawRecord(topic, gap.partition, number, timestamp_ms, None, None, hole=True) for number in numbers]
+        return RawRecord.holes(topic, gap.partition, numbers, timestamp_ms)
 
     def _look_at_lag(self) -> None:
         now = time.monotonic()
@@ -193,14 +193,22 @@ class CollectorService:
         if not ends:
             self._progress.away()
         lags = self._progress.lags(ends)
-        beyond = {partition for partition, end in ends.items() if lags.get(partition, 0) < 0}
-        for partition in beyond & self._beyond:
-            raise self._source.ends_early(partition, ends[partition] - lags[partition], ends[partition])
-        self._beyond = beyond
+        self._check_ends(ends, lags)
         topic, group = self._topics.transitions.name, self._settings.group
         for partition, lag in lags.items():
             metrics.default().runtime.consumer_lag.labels(topic, str(partition), group).set(lag)
         metrics.default().runtime.producer_queue.set(len(self._producer))
+        self._look_at_stuck()
+
+    def _check_ends(self, ends: dict[int, int], lags: dict[int, int]) -> None:
+        """A log that ends before what was collected of it, seen twice, is another log."""
+        beyond = {partition for partition in ends if lags.get(partition, 0) < 0}
+        for partition in beyond & self._beyond:
+            raise self._source.ends_early(partition, ends[partition] - lags[partition], ends[partition])
+        self._beyond = beyond
+
+    def _look_at_stuck(self) -> None:
+        """Marks of transactions are passed over; who stands before a record is not fetched for."""
         for stuck in self._progress.stuck():
             following = self._source.next_record(stuck.partition, stuck.position)
             if following in (None, stuck.position):

@@ -53,14 +53,12 @@ def read_ranges(consumer: Consumer, topic: str, ranges: Mapping[int, Range]) -> 
             number, offset = message.partition() or 0, message.offset() or 0
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaUnavailable(f"{topic}: {error.str()}")
-            if number not in left:
+            span = left.get(number)
+            if span is None:
                 continue
-            if offset >= left[number].end:  # of the range's last offsets some have no record
+            if offset + (error is None) >= span.end:
                 del left[number]
-            if error is not None or number not in left:
-                continue
-            if offset + 1 >= left[number].end:
-                del left[number]
-            remaining -= 1
-            yield message
+            if error is None and offset < span.end:
+                remaining -= 1
+                yield message
     consumer.unassign()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from collector_process import CollectorProcess, read_until, wait_until
-from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka import Message, TopicPartition
+from foreign_producer import send_in_transactions
 from mutations import mutate, originals, seal
 from numpy.random import Generator, default_rng
 from random_chunks import random_chunk
@@ -268,13 +269,7 @@ def test_marks_of_transactions_are_neither_waited_for_nor_a_loss(
 ) -> None:
     topics = topics_for_test
     values = [encode_chunk(chunk) for chunk in small_chunks(default_rng(seed), 6)]
-    foreign = Producer({"bootstrap.servers": kafka, "transactional.id": topics.prefix})
-    foreign.init_transactions(20)
-    for some in (values[:4], values[4:]):
-        foreign.begin_transaction()
-        for value in some:
-            foreign.produce(topics.transitions, value, b"game", partition=0)
-        foreign.commit_transaction(20)
+    send_in_transactions(kafka, topics.transitions, [values[:4], values[4:]])
     limits = {"GENERALS_OBSERVABILITY__STALL_AFTER_S": "8"}
     with CollectorProcess(kafka, topics.prefix, tmp_path / "log", limits) as collector:
         messages = collected(kafka_settings, topics.experiences, 7)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from collector_process import read_until
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
+from foreign_producer import send_in_transactions
 from numpy.random import default_rng
 from random_chunks import random_chunk
 
@@ -119,13 +120,7 @@ def test_marks_of_transactions_are_no_loss_in_the_target_either(
 ) -> None:
     topics = topics_for_test
     values = [encode_chunk(random_chunk(default_rng(seed), players=2, sides=(6, 5), ticks=4))] * 5
-    foreign = Producer({"bootstrap.servers": kafka, "transactional.id": topics.prefix})
-    foreign.init_transactions(20)
-    for some in (values[:3], values[3:]):
-        foreign.begin_transaction()
-        for value in some:
-            foreign.produce(topics.transitions, value, b"game", partition=0)
-        foreign.commit_transaction(20)
+    send_in_transactions(kafka, topics.transitions, [values[:3], values[3:]])
     target = f"{topics.prefix}shaped"
     run(Job(kafka_settings, topics.transitions, target, HOW))
     found = accepted(kafka_settings, target)
