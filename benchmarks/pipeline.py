@@ -151,7 +151,7 @@ def main() -> None:
         report("P1", f"CPU of {name}" if name.startswith("this") else f"CPU of the {name}", cost, "µs/experience")
     used = sum(end.cpu_s.values()) - sum(first.cpu_s.values())
     report("P1", "cores used by all of it", used / seconds, "cores", cores=os.cpu_count())
-    report("P1", "engine held", 100 * live.held_s / seconds, "% of the time")
+    report("P1", "engine held back", 100 * live.held_s / seconds, "% of the time")
     draw(readings, costs, OUT / "pipeline.png")
     if not options.no_peers:
         theirs = measure_reverb(min(options.seconds, 20.0))

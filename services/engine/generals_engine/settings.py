@@ -52,7 +52,7 @@ class CurriculumSettings(SettingsGroup):
         min_length=1, description="in order; each may change policies, width, height and tick_limit"
     )
     learner: str | None = Field(
-        default=None, description="the policy whose results count, as records name it; none: trained.name"
+        default=None, description="the policy whose results count, as records name it; null: trained.name"
     )
     promote_at: float = Field(default=0.7, gt=0, le=1, description="share of a trial's points; a draw is half a point")
     trial_games: int = Field(default=200, ge=1, description="games of the learner against others, judged together")
@@ -71,14 +71,14 @@ class EngineSettings(ServiceSettings):
     worker: int = Field(default=0, ge=0, description="which of the run's workers this is")
     workers: int = Field(default=1, ge=1, description="how many the run has; part of what games are drawn from")
     seed: int | None = Field(
-        default=None, ge=0, description="the same seed and worker give the same games; none: drawn"
+        default=None, ge=0, description="the same seed and worker give the same games; null: drawn"
     )
     games: int = Field(default=128, ge=1, le=4096, description="played side by side")
-    max_games: int | None = Field(default=None, ge=1, description="ends after so many; none: never")
+    max_games: int | None = Field(default=None, ge=1, description="ends after so many; null: never")
     players: int = Field(default=2, ge=2, le=MAX_PLAYERS)
-    teams: tuple[int, ...] | None = Field(default=None, description="a team's number for each player; none: no teams")
-    width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
-    height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="none: as the site draws it")
+    teams: tuple[int, ...] | None = Field(default=None, description="a team's number for each player; null: no teams")
+    width: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="null: as the site draws it")
+    height: int | None = Field(default=None, ge=1, le=MAX_SIDE, description="null: as the site draws it")
     map: Path | None = Field(default=None, description="a JSON file: all games are played on this map")
     policies: PolicyNames = Field(
         default=("expander", "random"), min_length=1, description="names, module:factory or http://…"
@@ -87,17 +87,17 @@ class EngineSettings(ServiceSettings):
         default="seats", description="seats: player p plays policies[p]; pool: each seat draws one for each game"
     )
     curriculum: CurriculumSettings | None = Field(
-        default=None, description="stages that follow each other as the learner wins; none: always the same play"
+        default=None, description="stages that follow each other as the learner wins; null: always the same play"
     )
     answer_within_s: float | None = Field(
-        default=1.0, gt=0, description="policies outside the kernel; then the player passes. none: waits"
+        default=1.0, gt=0, description="policies outside the kernel; then the player passes. null: waits"
     )
-    tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; none: played to the end")
+    tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; null: played to the end")
     chunk_ticks: int | None = Field(
         default=None,
         ge=1,
         le=1024,
-        description=f"ticks a record, fewer above 20 x 20; none: {CHUNK_TICKS}, or what a game paced by "
+        description=f"ticks a record, fewer above 20 x 20; null: {CHUNK_TICKS}, or what a game paced by "
         f"ticks_per_second plays in {PACED_FILL_S:g} s",
     )
     memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
@@ -105,7 +105,7 @@ class EngineSettings(ServiceSettings):
     split_percent: int = Field(default=10, ge=0, le=100, description="of random moves that send half")
     trained: TrainedSettings = TrainedSettings()
     ticks_per_second: float | None = Field(
-        default=None, gt=0, description="of all games together, at most; none: full speed"
+        default=None, gt=0, description="of all games together, at most; null: full speed"
     )
     on_broker_away: Literal["block", "drop_oldest", "drop_newest", "spill_to_disk"] = Field(
         default="block",

@@ -109,7 +109,7 @@ class TracingSettings(SettingsGroup):
     endpoint: str | None = Field(
         default=None,
         pattern=r"^(https?://\S+)?$",
-        description="OTLP over HTTP: http://host:4318/v1/traces; none or empty: no tracing",
+        description="OTLP over HTTP: http://host:4318/v1/traces; null or empty: no tracing",
     )
     sampled_share: float = Field(default=0.01, gt=0, le=1, description="of the chunks are followed; the engine draws")
 
@@ -125,7 +125,7 @@ class ObservabilitySettings(SettingsGroup):
         default="auto", description="auto: human on a terminal, else JSON"
     )
     metrics_port: int | None = Field(
-        default=None, ge=0, le=65535, description="of /metrics /live /ready; none or 0: off"
+        default=None, ge=0, le=65535, description="of /metrics /live /ready; null or 0: off"
     )
     metrics_host: str = Field(
         default="127.0.0.1", description="0.0.0.0 in a container, where only its network reaches it"

@@ -47,7 +47,7 @@ class LearnerSettings(SettingsGroup):
     learning_rate: float = Field(default=5e-4, gt=0)
     final_rate: float = Field(default=0.2, ge=0, le=1, description="share of the learning rate at the end")
     flat_share: float = Field(default=0.375, ge=0, lt=1, description="of `steps`, before the rate falls")
-    steps: int | None = Field(default=None, ge=1, description="updates that the rate's fall is spread over; none: flat")
+    steps: int | None = Field(default=None, ge=1, description="updates that the rate's fall is spread over; null: flat")
     adam_eps: float = Field(default=1e-8, gt=0)
     value_unit: float = Field(
         default=0.1, gt=0, description="reward that the network's last layers and the loss take for 1"
@@ -92,19 +92,19 @@ class TrainerSettings(ServiceSettings):
     replay: ReplaySettings = ReplaySettings()
     learner: LearnerSettings = LearnerSettings()
     learn_from: tuple[str, ...] | None = Field(
-        default=None, description="only experiences of these policies; none: of all, for this is off-policy learning"
+        default=None, description="only experiences of these policies; null: of all, for this is off-policy learning"
     )
     policy: str = Field(
         default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name its versions are published under"
     )
     group: str = Field(default="trainer", min_length=1, description="consumer group; ranks of one job share it")
     run_dir: Path = Field(default=Path("runs/trainer"), description="checkpoint, status.json, history, TensorBoard")
-    objects: str | None = Field(default=None, description="store of published policies; none: run_dir/policies")
+    objects: str | None = Field(default=None, description="store of published policies; null: run_dir/policies")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int | None = Field(default=1, ge=1, description="torch's on CPU; none: as many as cores")
+    threads: int | None = Field(default=1, ge=1, description="torch's on CPU; null: as many as cores")
     seed: int = Field(default=0, ge=0)
     samples_per_insert: float | None = Field(
-        default=1.0, gt=0, description="samples drawn for each experience inserted; none: both run free"
+        default=1.0, gt=0, description="samples drawn for each experience inserted; null: both run free"
     )
     max_staleness: int | None = Field(
         default=None, ge=0, description="own experiences made by a version further behind than this are left out"
@@ -112,7 +112,7 @@ class TrainerSettings(ServiceSettings):
     read_ahead: int = Field(default=20_000, ge=1, description="experiences read and not yet inserted, at most")
     max_steps: int | None = Field(default=None, ge=1, description="end after so many updates")
     checkpoint_every_s: float = Field(default=60.0, gt=0)
-    publish_every_s: float | None = Field(default=None, gt=0, description="none: publishes nothing")
+    publish_every_s: float | None = Field(default=None, gt=0, description="null: publishes nothing")
     log_every_s: float = Field(default=5.0, gt=0)
     tensorboard: bool = False
 

@@ -48,12 +48,50 @@ def test_the_page_has_figure_peer_command_machine_date_and_picture(results: Modu
 
 def test_the_live_figure_is_said_to_be_without_a_learner_at_work(results: ModuleType, tmp_path: Path) -> None:
     write(tmp_path, "thing", HEADER, {**FIGURE, "id": "P1"})
-    assert "one machine; the learner takes no steps\n" in made(results, tmp_path)
+    assert "one machine; the learner takes no steps, and the engine is held back" in made(results, tmp_path)
 
 
 def test_rows_that_nobody_measured_are_named(results: ModuleType, tmp_path: Path) -> None:
     write(tmp_path, "thing", HEADER, FIGURE)
     assert "Not measured yet: P1, P2, P3, P5" in made(results, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "figure", "value", "said"),
+    [
+        ("P6", "to float32", 999_999, "Missed"),
+        ("P6", "to float32", 1_000_000, "Met"),
+        ("P6", "to float32, fresh", 2_000_000, "Not measured"),
+        ("P12", "replay_bytes_per_experience", 3_501, "Missed"),
+        ("P12", "replay_bytes_per_experience", 671, "Met"),
+    ],
+)
+def test_a_target_is_said_to_be_met_or_missed(
+    results: ModuleType, tmp_path: Path, row: str, figure: str, value: float, said: str
+) -> None:
+    write(tmp_path, "thing", HEADER, {**FIGURE, "id": row, "name": figure, "value": value})
+    page = made(results, tmp_path)
+    assert f"**{said}.**" in page
+    assert f"Targets met: {int(said == 'Met')} of 1." in page
+    assert (f"{said}: {row}." in page) == (said != "Met")
+
+
+def test_a_target_beside_peers_needs_the_ratio_to_each(results: ModuleType, tmp_path: Path) -> None:
+    rounds = {**FIGURE, "id": "P7", "name": "prioritised_rounds_per_s"}
+    write(
+        tmp_path,
+        "thing",
+        HEADER,
+        {**rounds, "peer": "cpprb", "ratio": 1.6},
+        {**rounds, "peer": "torchrl", "ratio": 3.9},
+    )
+    assert "**Missed.**" in made(results, tmp_path)
+    write(
+        tmp_path, "thing", HEADER, {**rounds, "peer": "cpprb", "ratio": 1.6}, {**rounds, "peer": "torchrl", "ratio": 4}
+    )
+    assert "**Met.**" in made(results, tmp_path)
+    write(tmp_path, "thing", HEADER, {**rounds, "peer": "cpprb", "ratio": 1.6})
+    assert "**Not measured.**" in made(results, tmp_path)
 
 
 def test_a_figure_without_a_peer_has_no_ratio_and_no_picture(results: ModuleType, tmp_path: Path) -> None:
