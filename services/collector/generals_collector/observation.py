@@ -19,7 +19,7 @@ def observe(converted: Sequence[Converted], seconds: float) -> None:
     """Count a group that took `seconds` to convert."""
     group, runtime, topic = metrics.default().collector, metrics.default().runtime, converted[0].source.topic
     played = [one for record in converted for one in record.played]
-    runtime.records_consumed.labels(topic).inc(len(converted))
+    runtime.records_consumed.labels(topic).inc(sum(1 for one in converted if not one.source.hole))
     runtime.bytes_consumed.labels(topic).inc(sum(len(one.source.value or b"") for one in converted))
     group.chunks.inc(sum(1 for one in converted if one.rejected is None))
     group.transform_seconds.observe(seconds / len(converted))

@@ -17,6 +17,14 @@ class Stuck(NamedTuple):
         return f"partition {self.partition} has {self.lag} records left and has not moved for {self.still_s:.0f} s"
 
 
+class Beyond(NamedTuple):
+    """A log that ends before the `position` that was reached in it."""
+
+    partition: int
+    position: int
+    end: int
+
+
 class Progress:
     """Acknowledged positions against the ends of the log.
 
@@ -29,6 +37,12 @@ class Progress:
         self._position: dict[int, int] = {}
         self._moved: dict[int, float] = {}
         self._lag: dict[int, int] = {}
+        self._beyond: set[int] = set()
+
+    @property
+    def lag(self) -> Mapping[int, int]:
+        """Records left in each partition when the log's ends were last known."""
+        return self._lag
 
     def assigned(self, starts: Mapping[int, int]) -> None:
         """All that is ours from now on, with the offsets at which each goes on."""
@@ -42,20 +56,26 @@ class Progress:
             self._position[partition] = position
             self._moved[partition] = self._clock()
 
-    def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
-        """Records left in each partition, given the ends of the log. A caught-up partition counts as moving."""
-        known = {
-            partition: end - self._position[partition] for partition, end in ends.items() if partition in self._position
-        }
+    def look(self, ask: Callable[[], Mapping[int, int]]) -> list[Beyond]:
+        """Ask where the log ends. Returns the partitions that ended, in two looks running, before what is collected.
+
+        A caught-up partition counts as moving, and so do all while the broker does not say (`ask` gives nothing). The
+        answer may be seconds old when it comes, and records go on being acknowledged meanwhile: a log may well end
+        before where we are by then, but never before where we were when we asked.
+        """
+        before = dict(self._position)
+        ends = ask()
+        if not ends:
+            self._moved = dict.fromkeys(self._position, self._clock())
+        known = {p: max(0, end - self._position[p]) for p, end in ends.items() if p in self._position}
         for partition, lag in known.items():
-            if lag <= 0:
+            if not lag:
                 self._moved[partition] = self._clock()
         self._lag = {**self._lag, **known}
-        return self._lag
-
-    def away(self) -> None:
-        """The broker does not say where the log ends: as long as that lasts, nobody can get anywhere."""
-        self._moved = dict.fromkeys(self._position, self._clock())
+        beyond = {p: Beyond(p, before[p], ends[p]) for p in known if before.get(p, 0) > ends[p]}
+        again = [found for p, found in beyond.items() if p in self._beyond]
+        self._beyond = set(beyond)
+        return again
 
     def stuck(self) -> list[Stuck]:
         """Partitions that have records left and have not moved for too long."""

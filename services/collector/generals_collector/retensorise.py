@@ -227,7 +227,8 @@ def _bytes(value: str | bytes | None) -> bytes | None:
 
 def _note(group: list[Converted], progress: Progress) -> None:
     for converted in group:
-        progress.chunks += 1
-        progress.rejected += converted.rejected is not None
+        hole = converted.source.hole
+        progress.chunks += not hole
+        progress.rejected += converted.rejected is not None and not hole
         progress.experiences += converted.experiences
         progress.positions[converted.source.partition] = converted.source.offset + 1

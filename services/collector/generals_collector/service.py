@@ -48,7 +48,6 @@ class CollectorService:
         self._continuity = Continuity()
         self._progress = Progress(settings.observability.stall_after_s)
         self._partitions: set[int] = set()
-        self._beyond: set[int] = set()
         self._next_lag = 0.0
 
     def start(self) -> None:
@@ -189,23 +188,13 @@ class CollectorService:
         if now < self._next_lag or not self._partitions:
             return
         self._next_lag = now + _LAG_EVERY_S
-        ends = self._ends()
-        if not ends:
-            self._progress.away()
-        lags = self._progress.lags(ends)
-        self._check_ends(ends, lags)
+        for beyond in self._progress.look(self._ends):
+            raise self._source.ends_early(beyond.partition, beyond.position, beyond.end)
         topic, group = self._topics.transitions.name, self._settings.group
-        for partition, lag in lags.items():
+        for partition, lag in self._progress.lag.items():
             metrics.default().runtime.consumer_lag.labels(topic, str(partition), group).set(lag)
         metrics.default().runtime.producer_queue.set(len(self._producer))
         self._look_at_stuck()
-
-    def _check_ends(self, ends: dict[int, int], lags: dict[int, int]) -> None:
-        """A log that ends before what was collected of it, seen twice, is another log."""
-        beyond = {partition for partition in ends if lags.get(partition, 0) < 0}
-        for partition in beyond & self._beyond:
-            raise self._source.ends_early(partition, ends[partition] - lags[partition], ends[partition])
-        self._beyond = beyond
 
     def _look_at_stuck(self) -> None:
         """Marks of transactions are passed over; who stands before a record is not fetched for."""

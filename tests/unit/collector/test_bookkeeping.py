@@ -4,7 +4,7 @@ import pytest
 
 from generals_collector.continuity import Continuity, Gap
 from generals_collector.limits import RejectCounter, TooManyRejected
-from generals_collector.progress import Progress
+from generals_collector.progress import Beyond, Progress
 from generals_collector.settings import RejectLimits
 
 
@@ -93,15 +93,20 @@ class Clock:
         return self.now
 
 
+def lags(progress: Progress, ends: dict[int, int]) -> dict[int, int]:
+    assert progress.look(lambda: ends) == []
+    return dict(progress.lag)
+
+
 def test_a_partition_with_lag_that_does_not_move_is_stalled() -> None:
     clock = Clock()
     progress = Progress(30, clock=clock)
     progress.assigned({0: 10, 1: 0})
-    assert progress.lags({0: 15, 1: 0}) == {0: 5, 1: 0}
+    assert lags(progress, {0: 15, 1: 0}) == {0: 5, 1: 0}
     clock.now = 29
     progress.reached(0, 12)
     clock.now = 58
-    assert progress.lags({0: 15, 1: 0}) == {0: 3, 1: 0}
+    assert lags(progress, {0: 15, 1: 0}) == {0: 3, 1: 0}
     assert progress.stalled() is None
     clock.now = 60
     assert progress.stalled() == "partition 0 has 3 records left and has not moved for 31 s"
@@ -112,8 +117,8 @@ def test_idle_time_at_the_end_of_the_log_does_not_count() -> None:
     progress = Progress(30, clock=clock)
     progress.assigned({0: 10})
     for clock.now in range(0, 300, 10):
-        progress.lags({0: 10})
-    progress.lags({0: 11})
+        lags(progress, {0: 10})
+    lags(progress, {0: 11})
     clock.now += 29
     assert progress.stalled() is None
 
@@ -122,13 +127,12 @@ def test_time_without_a_broker_does_not_count() -> None:
     clock = Clock()
     progress = Progress(30, clock=clock)
     progress.assigned({0: 10})
-    progress.lags({0: 15})
+    lags(progress, {0: 15})
     for clock.now in range(0, 300, 10):
-        progress.away()
-        assert progress.lags({}) == {0: 5}
+        assert lags(progress, {}) == {0: 5}
         assert progress.stalled() is None
     clock.now += 31
-    assert progress.lags({0: 15}) == {0: 5}
+    assert lags(progress, {0: 15}) == {0: 5}
     assert progress.stalled() is not None
 
 
@@ -136,9 +140,36 @@ def test_a_partition_that_was_taken_away_is_forgotten() -> None:
     clock = Clock()
     progress = Progress(30, clock=clock)
     progress.assigned({0: 0, 1: 0})
-    progress.lags({0: 5, 1: 5})
+    lags(progress, {0: 5, 1: 5})
     progress.assigned({1: 5})
     progress.reached(0, 3)
     clock.now = 100
-    assert progress.lags({0: 5, 1: 5}) == {1: 0}
+    assert lags(progress, {0: 5, 1: 5}) == {1: 0}
     assert progress.stalled() is None
+
+
+def test_a_log_that_ends_before_what_is_collected_is_told_at_the_second_look() -> None:
+    progress = Progress(30)
+    progress.assigned({0: 10, 1: 10})
+    assert progress.look(lambda: {0: 7, 1: 10}) == []
+    assert progress.look(lambda: {0: 8, 1: 10}) == [Beyond(0, 10, 8)]
+    assert progress.look(lambda: {0: 10, 1: 7}) == [], "each partition is seen twice for itself"
+    assert progress.look(lambda: {0: 10, 1: 10}) == []
+    assert progress.look(lambda: {0: 10, 1: 7}) == [], "twice in a row"
+
+
+def test_what_is_acknowledged_while_the_answer_is_on_its_way_is_not_beyond_the_end() -> None:
+    """With several brokers the answer waits for the slowest of them, and is as old as the fastest one's."""
+    progress = Progress(30)
+    progress.assigned({0: 10})
+
+    ends = iter(range(10, 30, 2))
+
+    def late_answer() -> dict[int, int]:
+        end = next(ends)
+        progress.reached(0, end + 2)  # acknowledged after the end was looked up
+        return {0: end}
+
+    for _ in range(10):
+        assert progress.look(late_answer) == []
+        assert progress.lag == {0: 0}
