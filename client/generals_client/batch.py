@@ -168,7 +168,7 @@ class Batch:
 
     @cached_property
     def _rows(self) -> NDArray[np.int64]:
-        """Of each experience, the packed row of its state; the row of its next state follows it."""
+        """Of each experience, the packed row of its state; the state k steps later is k rows further."""
         starts = np.cumsum([0] + [segment.record.steps + 1 for segment in self._segments[:-1]])
         return np.concatenate([start + s.steps for start, s in zip(starts, self._segments, strict=True)])
 

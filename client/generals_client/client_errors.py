@@ -69,7 +69,7 @@ def raise_for(error: KafkaError, topic: str) -> None:
     if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise PositionLost(f"{topic}: {error.str()}; records between the position and the log's start are gone")
     if code in UNKNOWN:
-        raise TopicMissing(f"topic {topic}: {error.str()}")
+        raise TopicMissing(f"topic {topic}: {error.str()}; `generals topics create` makes the topics")
     if not passes(error):
         raise StreamError(f"{topic}: {error.str()}")
     log.warning("the consumer goes on after an error", extra={"error": error.str()})

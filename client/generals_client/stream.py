@@ -32,7 +32,7 @@ MAX_SHAPES = 128
 
 
 class ExperienceStream:
-    """Iterates batches of experiences, each exactly once. A context manager and an iterator; for one thread.
+    """Iterates batches of experiences, each exactly once. A context manager, and iterable; for one thread.
 
     >>> with ExperienceStream(bootstrap_servers="localhost:9092", group="mine") as stream:  # doctest: +SKIP
     ...     for batch in stream:
@@ -96,14 +96,14 @@ class ExperienceStream:
                 return
             self._fetch()
 
-    def records(self, timeout_s: float = POLL_S) -> Iterator[Delivered]:
+    def records(self) -> Iterator[Delivered]:
         """Whole records instead of flat batches, rejected markers included; ends as `__iter__` does.
 
         Filters by game and player apply, but not to markers, which are of no game; `sample_fraction` does not. Do not
         mix with batches on one stream. Positions are those behind the last record handed on.
         """
         while not self.at_end:
-            yield from self.poll_records(timeout_s, max_records=1)
+            yield from self.poll_records(max_records=1)
 
     def poll_records(self, timeout_s: float = POLL_S, max_records: int = FETCH_RECORDS) -> list[Delivered]:
         """As `records`, but returns after `timeout_s`, possibly with nothing. For loops that have other work."""
@@ -173,7 +173,7 @@ class ExperienceStream:
             self._add(record)
 
     def _add(self, record: Delivered) -> None:
-        steps = self._wanted(record)
+        steps = self._wanted_steps(record)
         key = shape_key(record.batch)
         self._ledger.add(record, key)
         if len(steps):
@@ -187,7 +187,7 @@ class ExperienceStream:
             return False
         return self._players is None or batch.player in self._players
 
-    def _wanted(self, record: Delivered) -> NDArray[np.int64]:
+    def _wanted_steps(self, record: Delivered) -> NDArray[np.int64]:
         batch = record.batch
         if not self._is_wanted(record):
             return np.zeros(0, np.int64)

@@ -2,7 +2,7 @@
 
 Symmetry `s` first transposes if bit 2 of `s` is set, then mirrors left-right if bit 0 is, then upside down if bit 1 is.
 0 changes nothing. The four without a transposition keep every board's shape, so a board that is not square has only
-them. The trainer numbers them the same.
+them. The trainer samples by the same ones.
 
 Axes: N experiences, C channels, H W board, A = 8 * H * W + 1 actions.
 """

@@ -2,6 +2,8 @@
 
 Action `(y * W + x) * 4 + direction` moves all but one unit out of tile (x, y); the same plus `4 * H * W` moves half;
 `8 * H * W` passes. -1 stands for the action of a player who is dead.
+
+Kernels freeze these constants when they are compiled (see `generals_schemas.jit`).
 """
 
 from typing import NamedTuple

@@ -2,6 +2,8 @@
 
 `owner = tile & 0x0F` is 0 for nobody, else the player's index + 1; `kind = tile >> 4` is one of the constants below.
 A city or general may stand on swamp or desert, so these have kinds of their own.
+
+Kernels freeze these constants when they are compiled (see `generals_schemas.jit`).
 """
 
 import numpy as np
@@ -41,3 +43,8 @@ IS_VALID = kinds_where(*range(KINDS))
 def tile(kind: int, owner: int = -1) -> int:
     """The byte of a tile of `kind` that player `owner` holds (-1: nobody)."""
     return (kind << KIND_SHIFT) | (owner + 1)
+
+
+def on_ground(ground: int, structure: int) -> int:
+    """The kind of a structure (`CITY` or `GENERAL`) that stands on a ground (`PLAIN`, `SWAMP` or `DESERT`)."""
+    return ground + structure

@@ -20,7 +20,7 @@ GENERALS = Path(sys.executable).with_name("generals")
 PLAY_S = 8
 COUNTS = (
     "games_finished", "unfinished_games", "experiences_emitted", "experiences_collected", "experiences_archived",
-    "experiences_inserted", "lost", "duplicates", "rejected", "trainer_steps",
+    "experiences_inserted", "lost", "pending", "duplicates", "rejected", "trainer_steps",
 )  # fmt: skip
 
 

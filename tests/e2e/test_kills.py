@@ -12,7 +12,7 @@ import yaml
 from generals_console.archive_rows import archived_rows
 from generals_console.audit import AuditReport, audit
 from generals_console.processes import Child, Children
-from generals_console.topics import group_lags
+from generals_console.topics import lag_of
 from generals_runtime.settings import KafkaSettings
 
 MODULES = {"engine": "generals_engine", "collector": "generals_collector", "writer": "generals_writer"}
@@ -59,8 +59,7 @@ class Pipeline:
 
     def lag(self) -> int | None:
         """Records that collector and writer have not committed; None before both have committed anything."""
-        lags = [lag for lag in group_lags(self.kafka) if lag.group in self.groups]
-        return sum(lag.lag for lag in lags) if {lag.group for lag in lags} == self.groups else None
+        return lag_of(self.kafka, self.groups)
 
     def drain(self) -> None:
         """Wait until collector and writer have come to the end."""

@@ -95,9 +95,19 @@ class AuditReport:
     details: list[str] = field(default_factory=list)
 
     @property
+    def missing(self) -> int:
+        """Experiences lost, chunks that the marks jump over, and gaps in games, added up: 0 only if there are none."""
+        return self.lost + self.lost_by_marks + self.gaps_in_games
+
+    @property
+    def pending(self) -> int:
+        """What is still on its way, in both stages."""
+        return self.pending_collect + self.pending_archive
+
+    @property
     def clean(self) -> bool:
-        missing = self.lost or self.lost_by_marks or self.gaps_in_games or self.archive_expired or self.archive_damage
-        return not (missing or self.duplicates or self.unreadable) and self.methods_agree
+        wrong = self.missing or self.duplicates or self.unreadable or self.archive_expired or self.archive_damage
+        return not wrong and self.methods_agree
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "clean": self.clean}

@@ -28,7 +28,7 @@ from generals_console.chaos_reader import Counts, Saved
 from generals_console.chaos_stores import CREDENTIALS, S3, SmallDisk, find_s3_server, small_disk
 from generals_console.processes import Children
 from generals_console.stopping import StopFlag
-from generals_console.topics import group_lags
+from generals_console.topics import lag_of
 from generals_runtime.broker import EmbeddedBroker, free_port
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import KafkaUnavailable, ensure_topics
@@ -76,7 +76,8 @@ class Recovery:
 class ChaosResult:
     """What happened. Counts are experiences where not said otherwise.
 
-    faults: injected, by target and kind.  gave_up: processes that ended by themselves and were started again.
+    lost: the largest `AuditReport.missing`.  faults: injected, by target and kind.  gave_up: processes that ended by
+    themselves and were started again.
     reader_*: what the reader counted by itself.  trainer_experiences: inserted into its replay buffer in all its lives,
     None without a trainer.  left_out: kinds of faults that this machine does not allow, and why.
     """
@@ -198,7 +199,10 @@ class _Run:
                 self._fleet.expect_recovery(self._fleet.add(service))
         self._until(lambda: not self._fleet.not_recovered, ALL_WORK_WITHIN_S)
         if self._fleet.not_recovered:
-            raise OperatorError(f"{', '.join(self._fleet.not_recovered)}: no work done; see the logs in the run folder")
+            raise OperatorError(
+                f"{', '.join(self._fleet.not_recovered)}: no work done in {ALL_WORK_WITHIN_S:.0f} s; "
+                f"what they say is in {self._options.run_dir / 'logs'}"
+            )
         self._fleet.recoveries.clear()
 
     def strike(self) -> None:
@@ -265,12 +269,11 @@ class _Run:
     def _drained(self) -> bool:
         """Whether collectors and writers have committed everything. Asks the broker, so not too often."""
         self._stop.wait(1.0)
-        behind = {COLLECTOR_GROUP: 0} | {f"{WRITER_PREFIX}-{name}": 0 for name in self._stores.writer_urls}
+        groups = {COLLECTOR_GROUP, *(f"{WRITER_PREFIX}-{name}" for name in self._stores.writer_urls)}
         try:
-            lags = [lag for lag in group_lags(self._kafka) if lag.group in behind]
+            return lag_of(self._kafka, groups) == 0
         except KafkaUnavailable:
             return False
-        return {lag.group for lag in lags} == set(behind) and not any(lag.lag for lag in lags)
 
     def _until(self, condition: Callable[[], bool], within_s: float) -> bool:
         """Supervise until a condition holds."""
@@ -294,10 +297,10 @@ class _Run:
             archived={name: report.experiences_archived or 0 for name, report in reports.items()},
             games_finished=first.games_finished,
             unfinished_games=first.unfinished_games,
-            lost=max(r.lost + r.lost_by_marks + r.gaps_in_games for r in reports.values()),
+            lost=max(r.missing for r in reports.values()),
             duplicates=max(r.duplicates for r in reports.values()),
             repeats_dropped=first.repeats,
-            pending=max(r.pending_collect + r.pending_archive for r in reports.values()),
+            pending=max(r.pending for r in reports.values()),
             rejected=first.rejected,
             methods_agree=all(r.methods_agree for r in reports.values()),
             audits_clean=all(r.clean for r in reports.values()),

@@ -22,7 +22,7 @@ from generals_console.processes import Children
 from generals_console.report import write_report
 from generals_console.stages import Reading, read_stages
 from generals_console.stopping import StopFlag
-from generals_console.topics import group_lags
+from generals_console.topics import lag_of
 from generals_console.watcher import GameWatcher
 from generals_runtime.broker import EmbeddedBroker, free_port
 from generals_runtime.errors import OperatorError
@@ -71,6 +71,7 @@ class DemoOptions:
 class DemoResult:
     """What happened. Counts are distinct experiences where not said otherwise.
 
+    lost: `AuditReport.missing`.  pending: still on its way when the services were stopped.
     staleness_p99: policy versions between the learner's own experiences and the newest when they were sampled, the
     largest 99th percentile reported; None if none was sampled.  staleness_limit: those further behind are left out.
     """
@@ -83,6 +84,7 @@ class DemoResult:
     experiences_inserted: int
     experiences_left_out: int
     lost: int
+    pending: int
     duplicates: int
     rejected: int
     trainer_steps: int
@@ -112,7 +114,7 @@ def run_demo(options: DemoOptions, kafka: KafkaSettings | None, view: View, stop
     run_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if kafka is None:
-            view.say("starting Apache Kafka 4.3.0 (KRaft, one node)")
+            view.say("starting Apache Kafka")
             broker = stack.enter_context(EmbeddedBroker(run_dir / "kafka"))
             kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         # Each run has topics of its own, so that a broker which is used again holds no older games.
@@ -186,9 +188,7 @@ class _Demo:
 
     def _committed(self) -> bool:
         """Whether the collector and the writer have committed everything."""
-        behind = {COLLECTOR_GROUP: 0, WRITER_GROUP: 0}
-        lags = [lag for lag in group_lags(self._kafka) if lag.group in behind]
-        return {lag.group for lag in lags} == set(behind) and not any(lag.lag for lag in lags)
+        return lag_of(self._kafka, {COLLECTOR_GROUP, WRITER_GROUP}) == 0
 
     def _wait_for_all_stages(self, readings: list[Reading]) -> None:
         deadline = time.monotonic() + START_WITHIN_S
@@ -269,7 +269,8 @@ def _result(
         experiences_archived=report.experiences_archived or 0,
         experiences_inserted=last.inserted,
         experiences_left_out=last.left_out,
-        lost=report.lost + report.pending_collect + report.pending_archive,
+        lost=report.missing,
+        pending=report.pending,
         duplicates=report.duplicates,
         rejected=report.rejected,
         trainer_steps=trainer.get("trainer_steps", last.trainer_steps),
@@ -280,7 +281,5 @@ def _result(
         seconds=round(readings[-1].at_s - readings[0].at_s, 1),
         archive_dir=str(archive),
         report=str(picture),
-        clean=report.clean
-        and not (report.pending_collect or report.pending_archive)
-        and last.inserted + last.left_out == report.experiences_collected,
+        clean=report.clean and not report.pending and last.inserted + last.left_out == report.experiences_collected,
     )

@@ -1,6 +1,5 @@
 """What `generals demo` prints around a run."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from generals_console.demo import DemoOptions, DemoResult, run_demo
 from generals_console.live import make_view
 from generals_console.settings import ConsoleSettings
 from generals_console.stopping import StopFlag
-from generals_console.terminal import err, out
+from generals_console.terminal import err, out, print_json
 from generals_runtime.settings import load
 
 
@@ -45,7 +44,7 @@ def run(
     with StopFlag() as stop, make_view(console) as view:
         result = run_demo(options, kafka, view, stop)
     if as_json:
-        sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
+        print_json(result.to_json())
     else:
         console.print(_summary(result))
         look = f"{sys.argv[0]} archive ls {result.archive_dir}"
@@ -67,6 +66,7 @@ def _summary(result: DemoResult) -> Panel:
         (f"{result.experiences_archived:,}", "archived as Parquet"),
         (f"{result.experiences_inserted:,}", f"inserted into the replay buffer{left_out}"),
         (_verdict(result.lost), "lost"),
+        (_verdict(result.pending), "still on their way at the end"),
         (_verdict(result.duplicates), "duplicates"),
         (f"{result.rejected:,}", "chunks rejected"),
         (f"{result.trainer_steps:,}", f"trainer steps{_sampling(result)}"),

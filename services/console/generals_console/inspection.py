@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from generals_client import flat
 from generals_console.film import film_of_game
 from generals_console.ranges import TELL_THE_END, Range, read_ranges, whole_log
-from generals_console.tail import describe
+from generals_console.tail import describe, record_kind
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import make_consumer
 from generals_runtime.settings import KafkaSettings
@@ -37,7 +37,7 @@ def fetch(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Insp
         OperatorError: the partition or offset is not there.
     """
     message = _read(kafka, topic, partition, offset)
-    kind = next((spec.value for spec in kafka.topics() if spec.name == topic), "")
+    kind = record_kind(kafka, topic)
     summary = describe(message, kind)
     if "error" in summary:
         return Inspected(summary, None)

@@ -8,6 +8,7 @@ imitates, and what comes of it, and of its own play, tells it where to do better
 import json
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class LearnOptions:
     run_dir: Path = Path("runs/learn")
 
 
-def run_learn(options: LearnOptions, stop: StopFlag, say: Any) -> Path:
+def run_learn(options: LearnOptions, stop: StopFlag, say: Callable[[str], None]) -> Path:
     """Learn for so many minutes or updates, whichever ends first. Returns the newest policy's file.
 
     Raises:
@@ -63,7 +64,7 @@ def run_learn(options: LearnOptions, stop: StopFlag, say: Any) -> Path:
     run_dir = options.run_dir.resolve()
     run_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        say("starting Apache Kafka 4.3.0 (KRaft, one node)")
+        say("starting Apache Kafka")
         broker = stack.enter_context(EmbeddedBroker(run_dir / "kafka"))
         kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         ensure_topics(kafka, kafka.topics().with_partitions(PARTITIONS))
@@ -156,7 +157,9 @@ def engine_variables(options: LearnOptions, number: int) -> dict[str, str]:
     }
 
 
-def _watch(options: LearnOptions, run_dir: Path, children: Children, stop: StopFlag, say: Any) -> None:
+def _watch(
+    options: LearnOptions, run_dir: Path, children: Children, stop: StopFlag, say: Callable[[str], None]
+) -> None:
     """Say how it goes until the updates are made or the time is over."""
     begun = said = time.monotonic()
     while time.monotonic() - begun < 60 * options.minutes:

@@ -18,12 +18,13 @@ from rich.text import Text
 
 from generals_console.board_view import PLAYER_COLOURS, board_text
 from generals_console.film import Film
+from generals_schemas import tiles as codes
 
 FASTEST, SLOWEST = 200.0, 0.5
 ARROWS = {"\x1b[C": ".", "\x1b[D": ","}
 KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|.", re.DOTALL)
 AT_ONCE = 1024
-FOG = 0x30
+FOG = codes.tile(codes.MOUNTAIN)
 """What fog is drawn as: a mountain-like tile of nobody."""
 
 
@@ -70,7 +71,7 @@ class Player:
         return Group(title, board_text(tiles, armies, film.width), self._scores())
 
     def _scores(self) -> Text:
-        owners = (self.film.tiles[self.index] & 0x0F).astype(int) - 1
+        owners = (self.film.tiles[self.index] & codes.OWNER_MASK).astype(int) - 1
         text = Text()
         for number, name in enumerate(self.film.names):
             mine = owners == number

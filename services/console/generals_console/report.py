@@ -165,7 +165,8 @@ def _page(picture: Path, reading: Reading, audit: AuditReport) -> str:
         ("collected", audit.experiences_collected),
         ("archived", audit.experiences_archived or 0),
         ("inserted", reading.inserted),
-        ("lost", audit.lost),
+        ("lost", audit.missing),
+        ("on their way", audit.pending),
         ("duplicates", audit.duplicates),
         ("trainer steps", reading.trainer_steps),
     ]

@@ -163,7 +163,10 @@ class _Soak:
         deadline = time.monotonic() + ALL_WORK_WITHIN_S
         while idle := [name for name, port in self._ports.items() if not scrape(port).total(WORK[name])]:
             if time.monotonic() > deadline:
-                raise OperatorError(f"{', '.join(idle)}: no work done; see the logs in the run folder")
+                raise OperatorError(
+                    f"{', '.join(idle)}: no work done in {ALL_WORK_WITHIN_S:.0f} s; what they say is in "
+                    f"{self._options.run_dir / 'logs'}"
+                )
             self._wait(STEP_S)
 
     def watch(self, say: Say) -> None:

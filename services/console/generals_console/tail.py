@@ -35,7 +35,7 @@ def follow(kafka: KafkaSettings, topic: str, group: str, *, start: str, limit: i
                     continue
                 raise KafkaUnavailable(f"{topic}: {error.str()}")
             seen += 1
-            yield describe(message, _kind(kafka, topic))
+            yield describe(message, record_kind(kafka, topic))
             consumer.commit(message=message, asynchronous=True)
     finally:
         consumer.close()
@@ -99,7 +99,8 @@ def batch_summary(batch: ExperienceBatch) -> dict[str, Any]:
     }
 
 
-def _kind(kafka: KafkaSettings, topic: str) -> str:
+def record_kind(kafka: KafkaSettings, topic: str) -> str:
+    """What a topic's records are, as topics.yaml names it; empty for a topic that is not of the contract."""
     return next((spec.value for spec in kafka.topics() if spec.name == topic), "")
 
 

@@ -1,4 +1,4 @@
-"""`generals topics`: create, list, lag."""
+"""The topics as they are on the cluster, and how far groups are behind."""
 
 from dataclasses import asdict, dataclass
 
@@ -76,6 +76,12 @@ def group_lags(kafka: KafkaSettings) -> list[GroupLag]:
     finally:
         consumer.close()
     return sorted(lags, key=lambda lag: (lag.group, lag.topic, lag.partition))
+
+
+def lag_of(kafka: KafkaSettings, groups: set[str]) -> int | None:
+    """Records that these groups have not committed; None before each of them has committed something."""
+    lags = [lag for lag in group_lags(kafka) if lag.group in groups]
+    return sum(lag.lag for lag in lags) if {lag.group for lag in lags} == groups else None
 
 
 def _groups(admin: AdminClient) -> list[str]:

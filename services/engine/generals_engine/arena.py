@@ -4,6 +4,7 @@ Training draws its maps from (seed, workers, worker, ordinal); matches do too, u
 has.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,23 +63,27 @@ def play_match(
     return MatchResult(first.name, second.name, wins, losses, draws, ticks / max(1, games))
 
 
-def find_player(spec: str, published: PolicyDirectory | None = None) -> Policy:
+def find_player(spec: str, published: Callable[[], PolicyDirectory]) -> Policy:
     """A heuristic's name, `module:factory`, an .onnx file, or `name[@version]` among the published policies.
 
+    published: asked only for the last of these.
+
     Raises:
-        PolicyError: it was never published, or cannot be loaded.
+        PolicyError: it was never published, or cannot be read or loaded.
         UnknownPolicy: there is no such heuristic or factory.
     """
     if spec in HEURISTICS or ":" in spec:
         return find_policy(spec)
     if spec.endswith(".onnx"):
-        return trained(Path(spec).read_bytes(), PolicyRef(Path(spec).stem))
-    if published is None:
-        raise PolicyError(f"player {spec!r} is no heuristic and no .onnx file: name a broker to look it up")
+        try:
+            artefact = Path(spec).read_bytes()
+        except OSError as error:
+            raise PolicyError(f"player {spec}: the file cannot be read: {error.strerror}") from error
+        return trained(artefact, PolicyRef(Path(spec).stem))
     name, at, version = spec.partition("@")
     if at and not version.isdecimal():
         raise PolicyError(f"player {spec!r}: a version is a number, as in {name}@3")
-    pointer = published.find(name, int(version) if at else None)
+    pointer = published().find(name, int(version) if at else None)
     return trained(fetch_policy(pointer), PolicyRef(pointer.name, pointer.version))
 
 

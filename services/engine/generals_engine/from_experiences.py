@@ -20,9 +20,9 @@ from generals_engine.board import NOBODY
 from generals_engine.fog import around, visible_to
 from generals_engine.rules import NEWEST_RULES, OLDEST_RULES, GameState
 from generals_schemas import tiles
+from generals_schemas.actions import DEAD
 from generals_schemas.records import ExperienceBatch, Outcome, PolicyRef, TransitionChunk
 
-DEAD = -1
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 

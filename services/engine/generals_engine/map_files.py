@@ -51,28 +51,25 @@ def map_from_fields(fields: dict[str, Any]) -> GameMap:
     for name, kind in (*_GROUNDS, *_ROCKS):
         for tile in _tiles(fields, name, area):
             if tiles[tile]:
-                raise MapError(f"{name} holds tile {tile}, which is already {codes.KIND_NAMES[tiles[tile] >> 4]}")
+                raise MapError(
+                    f"{name} holds tile {tile}, which is already {codes.KIND_NAMES[tiles[tile] >> codes.KIND_SHIFT]}"
+                )
             tiles[tile] = codes.tile(kind)
     for tile, army in _pairs(fields, "neutral_armies", area):
         _require_open(tiles, tile, "neutral_armies")
         armies[tile] = army
     for tile, army in _pairs(fields, "cities", area):
         _require_open(tiles, tile, "cities")
-        tiles[tile] = codes.tile(_on_ground(int(tiles[tile]) >> codes.KIND_SHIFT, codes.CITY))
+        tiles[tile] = codes.tile(codes.on_ground(int(tiles[tile]) >> codes.KIND_SHIFT, codes.CITY))
         armies[tile] = army
     generals = _tiles(fields, "generals", area)
     if not 2 <= len(generals) <= MAX_PLAYERS:
         raise MapError(f"generals holds {len(generals)} tiles: one a player, 2 … {MAX_PLAYERS}")
     for player, tile in enumerate(generals):
         _require_open(tiles, tile, "generals")
-        tiles[tile] = codes.tile(_on_ground(int(tiles[tile]) >> codes.KIND_SHIFT, codes.GENERAL), player)
+        tiles[tile] = codes.tile(codes.on_ground(int(tiles[tile]) >> codes.KIND_SHIFT, codes.GENERAL), player)
         armies[tile] = 1
     return GameMap(width, height, tiles, armies, np.array(generals, np.int32))
-
-
-def _on_ground(ground: int, structure: int) -> int:
-    """The kind of a city or general that stands on plain, swamp or desert."""
-    return ground + structure
 
 
 def _require_open(tiles: NDArray[np.uint8], tile: int, name: str) -> None:
@@ -105,5 +102,5 @@ def _pairs(fields: dict[str, Any], name: str, area: int) -> list[tuple[int, int]
     _tiles({name: [pair[0] for pair in values]}, name, area)
     for tile, army in values:
         if not isinstance(army, int) or not 0 <= army < 1 << 30:
-            raise MapError(f"{name} gives tile {tile} the army {army!r}, must be a whole number, 0 … 2^30")
+            raise MapError(f"{name} gives tile {tile} the army {army!r}, must be a whole number, 0 … 2^30 - 1")
     return [(tile, army) for tile, army in values]

@@ -177,19 +177,9 @@ def initial_state(game: RecordedGame) -> GameState:
     )
 
 
-_ON_TERRAIN = {
-    (tiles.PLAIN, tiles.CITY): tiles.CITY,
-    (tiles.PLAIN, tiles.GENERAL): tiles.GENERAL,
-    (tiles.SWAMP, tiles.CITY): tiles.SWAMP_CITY,
-    (tiles.SWAMP, tiles.GENERAL): tiles.SWAMP_GENERAL,
-    (tiles.DESERT, tiles.CITY): tiles.DESERT_CITY,
-    (tiles.DESERT, tiles.GENERAL): tiles.DESERT_GENERAL,
-}
-
-
 def _built(terrain: np.uint8, structure: int) -> int:
     """The tile byte of a structure on a tile of open terrain."""
-    return tiles.tile(_ON_TERRAIN[int(terrain) >> tiles.KIND_SHIFT, structure])
+    return tiles.tile(tiles.on_ground(int(terrain) >> tiles.KIND_SHIFT, structure))
 
 
 def run(game: RecordedGame) -> Iterator[tuple[GameState, StepEvents | None]]:

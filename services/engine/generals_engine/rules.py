@@ -53,7 +53,8 @@ class GameState:
     alive: `[P]`.  A player who surrendered is dead and yet owns land for a while.
     neutralise_at: `[P]`, the tick in which a surrendered player's land is given away, or `NEVER`.
     idle: how many ticks in a row no move was executed.
-    winners, reason: None while the game is on. Winners are the living players of the last team, nobody if truncated.
+    winners, reason: None while the game is on. Winners are the living players of the last team, or
+    all of it if none of them lives.
     """
 
     width: int
@@ -153,24 +154,13 @@ def _generals(owners: Owners, kinds: Kinds, player: int) -> int:
 
 
 def is_over(state: GameState) -> bool:
-    """Whether the game has ended, by a winner or cut short."""
+    """Whether the game has ended."""
     return state.reason is not None
 
 
 def winners(state: GameState) -> tuple[int, ...]:
-    """The living players of the winning team; nobody while the game is on or if it was cut short."""
+    """The living players of the winning team, or all of them if none lives; nobody while the game is on."""
     return state.winners or ()
-
-
-def truncate(state: GameState, reason: EndReason) -> GameState:
-    """The game, cut short by the tick limit or aborted: it ends and nobody wins.
-
-    Raises:
-        ValueError: the reason is one that only the rules can give.
-    """
-    if reason not in ("tick_limit", "aborted"):
-        raise ValueError(f"a game is not cut short by {reason!r}, but by tick_limit or aborted")
-    return state if is_over(state) else replace(state, winners=(), reason=reason)
 
 
 def step(

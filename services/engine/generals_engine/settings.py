@@ -90,7 +90,9 @@ class EngineSettings(ServiceSettings):
         default=None, description="stages that follow each other as the learner wins; null: always the same play"
     )
     answer_within_s: float | None = Field(
-        default=1.0, gt=0, description="policies outside the kernel; then the player passes. null: waits"
+        default=1.0,
+        gt=0,
+        description="how long a policy outside the kernel may take before its players pass; null: for ever",
     )
     tick_limit: int | None = Field(default=2000, ge=1, description="cuts games short; null: played to the end")
     chunk_ticks: int | None = Field(
@@ -102,7 +104,7 @@ class EngineSettings(ServiceSettings):
     )
     memory: bool = Field(default=False, description="records carry what players remember, for encodings that need it")
     rules_version: int = Field(default=NEWEST_RULES, ge=OLDEST_RULES, le=NEWEST_RULES)
-    split_percent: int = Field(default=10, ge=0, le=100, description="of random moves that send half")
+    split_percent: int = Field(default=10, ge=0, le=100, description="percent of random moves that send half an army")
     trained: TrainedSettings = TrainedSettings()
     ticks_per_second: float | None = Field(
         default=None, gt=0, description="of all games together, at most; null: full speed"
@@ -117,7 +119,7 @@ class EngineSettings(ServiceSettings):
     away_queue_bytes: int = Field(
         default=64 << 20,
         ge=1 << 20,
-        description="drop_*: what may wait in memory, beside as much, 32 MiB at most, on its way",
+        description="drop_*: bytes that may wait in memory; as many again, 32 MiB at most, are on their way",
     )
     spill_dir: Path | None = Field(
         default=None, description="spill_to_disk: this engine's own folder, kept over restarts"

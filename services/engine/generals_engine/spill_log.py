@@ -103,12 +103,12 @@ class SpillLog:
         try:
             descriptor, segment = self._room(len(content))
         except OSError as error:
-            raise _failure(error) from error
+            raise _failure(self.folder, error) from error
         try:
             write_all(descriptor, content)
         except OSError as error:
             os.ftruncate(descriptor, segment.size)
-            raise _failure(error) from error
+            raise _failure(self.folder, error) from error
         segment.size += len(content)
         segment.count += 1
         segment.unsettled += 1
@@ -189,7 +189,7 @@ class SpillLog:
             try:
                 os.fsync(self._active)
             except OSError as error:
-                raise _failure(error) from error
+                raise _failure(self.folder, error) from error
             self._synced_at = self._clock()
 
     def close(self) -> None:
@@ -281,7 +281,7 @@ class SpillLog:
         try:
             _write_progress(self.folder, self.settled, self.ends, self._next, gone)
         except OSError as error:
-            if isinstance(reason := _failure(error), SpillFull):
+            if isinstance(reason := _failure(self.folder, error), SpillFull):
                 return False
             raise reason from error
         return True
@@ -330,10 +330,13 @@ def _cut_torn_tail(segment: Segment) -> None:
         os.truncate(segment.path, segment.size)
 
 
-def _failure(error: OSError) -> Exception:
+def _failure(folder: Path, error: OSError) -> Exception:
     if error.errno in _FULL:
         return SpillFull(error.strerror)
-    return SpillDamaged(f"engine.spill_dir: writing failed: {error.strerror}")
+    return SpillDamaged(
+        f"engine.spill_dir: {folder} cannot be written to: {error.strerror}; mend the disk, then start the engine "
+        "again with the same folder"
+    )
 
 
 def _write_progress(

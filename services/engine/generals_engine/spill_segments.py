@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _MAGIC = b"GENSPIL1"
 
 
 class SpillDamaged(OperatorError):
-    """A file of the spill folder is not what was written; the message says what to do."""
+    """The spill folder cannot be used, or a file in it is not what was written; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Segment:
     count: int
     size: int
     records_at: int
-    unsettled: int = field(default=0)
+    unsettled: int = 0
 
     @property
     def first(self) -> int:

@@ -10,9 +10,11 @@ class TrainedSettings(SettingsGroup):
 
     name: str = Field(default="dqn", description="the trainer's name for its policy")
     explore_from: float = Field(default=0.0, ge=0, le=1, description="share of random moves at the first version")
-    explore_steps: int = Field(default=2000, ge=1, description="updates until it has fallen to the floor")
+    explore_steps: int = Field(
+        default=2000, ge=1, description="updates in which it would fall to 0; it stops at the floor"
+    )
     explore_floor: float = Field(default=0.0, ge=0, le=1)
-    past_versions: int = Field(default=8, ge=1, description="of `past`: how many older versions play")
+    past_versions: int = Field(default=8, ge=1, description="of `past`: how many versions play, the newest among them")
     past_every: int = Field(default=1, ge=1, description="of `past`: every n-th version, counted back from the newest")
 
     def exploration(self, trainer_steps: int) -> float:

@@ -80,12 +80,12 @@ class EngineWorker:
     ) -> None:
         self._settings = settings
         try:
-            self._play = settings.play()
+            play = settings.play()
         except ValueError as error:  # a map or a policy; the message names it
             raise CannotPlay(str(error)) from error
         self._topics = settings.kafka.topics()
         self._metrics = observed or metrics.default()
-        self._play = timed(punctual(self._play, settings.answer_within_s, self._metrics.engine), self._metrics.engine)
+        self._play = timed(punctual(play, settings.answer_within_s, self._metrics.engine), self._metrics.engine)
         self._now_ms = now_ms
         self._tracing = tracing.default()
         self._outbox = outbox

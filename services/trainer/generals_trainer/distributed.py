@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-import structlog
 from torch import Tensor
 
 from generals_client.positions import Position
@@ -31,7 +30,6 @@ from generals_trainer.samples import Layout, ReplayError, Sample
 from generals_trainer.settings import TrainerSettings
 from generals_trainer.trainer import Trainer
 
-_log = structlog.get_logger("generals_trainer")
 SLICE_S = 0.1
 """A rank inserts for at most so long before the others are heard."""
 
@@ -82,18 +80,18 @@ class DistributedTrainer(Trainer):
             self._insert_next(max(0.0, until - time.monotonic()))
 
     def _agree(self, *, stop: bool, raising: bool = True) -> int:
-        """Tell and hear: insertions, who can draw a batch, who stops, who has a learner. Returns how many can draw.
+        """Tell and hear: insertions, who can draw a batch, who stops, whether to save, who has a learner.
+
+        Returns how many can draw.
 
         Raises:
             Finished: another rank stops.
         """
         ready = self.learner is not None and self.buffers.eligible > 0
         learners = [float(rank == self.ranks.rank and self.learner is not None) for rank in range(self.ranks.world)]
-        lead = self.ranks.rank == 0
-        save = lead and self._due("checkpoint", self.settings.checkpoint_every_s)
-        publish = lead and self._publishes and self._due("publish", self.settings.publish_every_s or 0.0)
-        inserted, able, stopping, saving, publishing, *have = self.ranks.sums(
-            [self.limiter.inserted - self._agreed, ready, stop, save, publish, *learners]
+        save = self.ranks.rank == 0 and self._due("checkpoint", self.settings.checkpoint_every_s)
+        inserted, able, stopping, saving, *have = self.ranks.sums(
+            [self.limiter.inserted - self._agreed, ready, stop, save, *learners]
         )
         self.limiter.inserted = self._agreed = self._agreed + round(inserted)
         if 0 < sum(have) < self.ranks.world:
@@ -103,8 +101,7 @@ class DistributedTrainer(Trainer):
             raise Finished("another rank stops")
         if saving and not stopping:  # who stops saves by itself, and all together: not twice by some
             self._save_together()
-        if publishing and lead:
-            self._publish()
+        self._publish_if_due()
         return round(able)
 
     def _make_learner_of(self, rank: int) -> None:
@@ -178,8 +175,7 @@ class DistributedTrainer(Trainer):
             else:
                 self._refill_anew(parts)
         except (RefillFailed, ReplayError) as error:
-            _log.error("the buffers could not be refilled and start empty", reason=str(error))
-            self.buffers.clear()
+            self._start_empty(error)
         self._say_resumed(begun)
 
     def _load_part(self, rank: int, saved: Checkpoint) -> Checkpoint:
@@ -196,6 +192,7 @@ class DistributedTrainer(Trainer):
         wanted = [(sequence, partition, offset) for sequence, (partition, offset) in enumerate(ordered)]
         for _, partition, offset, batch in refill(self.settings.kafka, self._topic, wanted):
             self.buffers.insert(batch, partition=partition, offset=offset)
+            self._note_reward(batch)
             self.alive()
 
 

@@ -17,10 +17,13 @@ Late games have many armies above 255, which need room of their own: more rows a
 
 
 class ReplaySettings(SettingsGroup):
-    """The replay buffer. One for each board size and encoding, made when the first batch of it comes."""
+    """The replay buffers: one for each board size, made when its first batch comes."""
 
     capacity: int = Field(
-        default=200_000, ge=LEAST_CAPACITY, lt=2**31, description="steps in memory, for each board size"
+        default=200_000,
+        ge=LEAST_CAPACITY,
+        lt=2**31,
+        description="rows of each board size's buffer: its steps, and one more for each batch",
     )
     board_sizes: int = Field(default=64, ge=1, description="buffers at most; batches of further sizes are left out")
     n_step: int = Field(default=7, ge=1, le=1000)
@@ -29,8 +32,10 @@ class ReplaySettings(SettingsGroup):
         default=True, description="a game cut off by its tick limit is worth what would have followed; false: nothing"
     )
     alpha: float = Field(default=0.6, ge=0, le=1, description="how far priorities count; 0 samples uniformly")
-    beta_start: float = Field(default=0.4, ge=0, le=1, description="importance weights at the beginning")
-    beta_steps: int = Field(default=20_000, ge=1, description="updates until they correct fully")
+    beta_start: float = Field(
+        default=0.4, ge=0, le=1, description="exponent of the importance weights at the beginning"
+    )
+    beta_steps: int = Field(default=20_000, ge=1, description="updates until it is 1")
     warmup: int = Field(default=2_000, ge=1, description="steps inserted before the first update")
     directory: Path | None = Field(default=None, description="keep states in mapped files there, not in memory")
 
@@ -46,7 +51,7 @@ class LearnerSettings(SettingsGroup):
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0)
     final_rate: float = Field(default=0.2, ge=0, le=1, description="share of the learning rate at the end")
-    flat_share: float = Field(default=0.375, ge=0, lt=1, description="of `steps`, before the rate falls")
+    flat_share: float = Field(default=0.375, ge=0, lt=1, description="share of `steps` before the rate begins to fall")
     steps: int | None = Field(default=None, ge=1, description="updates that the rate's fall is spread over; null: flat")
     adam_eps: float = Field(default=1e-8, gt=0)
     value_unit: float = Field(
@@ -56,7 +61,7 @@ class LearnerSettings(SettingsGroup):
     demonstrators: tuple[str, ...] = Field(
         default=(), description="policies whose steps are also imitated: their actions are made the likeliest"
     )
-    imitation_weight: float = Field(default=0.3, ge=0, description="of the imitation beside the TD loss")
+    imitation_weight: float = Field(default=0.3, ge=0, description="weight of the imitation loss beside the TD loss")
     imitation_temperature: float = Field(
         default=0.2, gt=0, description="in value units; likelihoods are softmax(values / temperature)"
     )
@@ -95,13 +100,13 @@ class TrainerSettings(ServiceSettings):
         default=None, description="only experiences of these policies; null: of all, for this is off-policy learning"
     )
     policy: str = Field(
-        default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name its versions are published under"
+        default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name under which its versions are published"
     )
     group: str = Field(default="trainer", min_length=1, description="consumer group; ranks of one job share it")
     run_dir: Path = Field(default=Path("runs/trainer"), description="checkpoint, status.json, history, TensorBoard")
     objects: str | None = Field(default=None, description="store of published policies; null: run_dir/policies")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int | None = Field(default=1, ge=1, description="torch's on CPU; null: as many as cores")
+    threads: int | None = Field(default=1, ge=1, description="threads of torch on the CPU; null: torch decides")
     seed: int = Field(default=0, ge=0)
     samples_per_insert: float | None = Field(
         default=1.0, gt=0, description="samples drawn for each experience inserted; null: both run free"

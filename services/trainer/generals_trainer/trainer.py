@@ -18,6 +18,7 @@ from generals_runtime import tracing
 from generals_runtime.kafka import connect
 from generals_runtime.objects import open_store
 from generals_runtime.service import Finished
+from generals_schemas.encodings import get_encoding
 from generals_schemas.records import ExperienceBatch
 from generals_trainer import checkpoint
 from generals_trainer.buffers import ReplayBuffers
@@ -104,8 +105,7 @@ class Trainer:
         """The last checkpoint, whose positions the group's offsets follow; then what may take long; then close."""
         self._save()
         self._writer.wait()
-        if self._publisher is not None and self.learner is not None:
-            self._publish()
+        self._publish()
         if self._feed is not None:
             self._feed.close()
         if self._publisher is not None:
@@ -258,8 +258,7 @@ class Trainer:
     def _housekeeping(self) -> None:
         if self._due("checkpoint", self.settings.checkpoint_every_s) and not self._writer.busy:
             self._save()
-        if self._publisher is not None and self._due("publish", self.settings.publish_every_s or 0.0):
-            self._publish()
+        self._publish_if_due()
         if self._due("report", self.settings.log_every_s):
             self._write_report("waiting" if self._idle else "training" if self.steps else "warming up")
 
@@ -269,6 +268,10 @@ class Trainer:
             return False
         self._timers[name] = now
         return True
+
+    def _publish_if_due(self) -> None:
+        if self._publisher is not None and self._due("publish", self.settings.publish_every_s or 0.0):
+            self._publish()
 
     def _publish(self) -> None:
         if self._publisher is None or self.learner is None or self._layout is None or not self.steps:
@@ -318,10 +321,14 @@ class Trainer:
         try:
             self._refill(saved)
         except (RefillFailed, ReplayError) as error:
-            _log.error("the buffers could not be refilled and start empty", reason=str(error))
-            self.buffers.clear()
+            self._start_empty(error)
             self.buffers.resume(saved.buffers)
         self._say_resumed(begun)
+
+    def _start_empty(self, error: Exception) -> None:
+        _log.error("the buffers could not be refilled and start empty", reason=str(error))
+        self.buffers.clear()
+        self._rewards.clear()
 
     def _resume(self, progress: Mapping[str, int]) -> None:
         self.limiter.inserted, self.limiter.sampled = progress["inserted"], progress["sampled"]
@@ -365,6 +372,4 @@ class Trainer:
 
 
 def _channels(layout: Layout) -> int:
-    from generals_schemas.encodings import get_encoding
-
     return len(get_encoding(layout.encoding).channels)

@@ -13,7 +13,6 @@ from generals_client.expand import expand, legal_actions
 from generals_client.symmetries import FLIP, MIRROR, TRANSPOSE, inverse, turn_action, turn_mask, turn_state
 from generals_schemas.actions import num_actions
 from generals_schemas.encodings import get_encoding
-from generals_trainer.symmetries import symmetries as trainers
 
 ENCODING = get_encoding("nine_planes")
 
@@ -82,17 +81,6 @@ def test_a_symmetry_and_its_inverse_change_nothing(board: tuple[np.random.Genera
     values = rng.random(num_actions(width, height))
     np.testing.assert_array_equal(turn_mask(turn_mask(values, symmetry, width, height), back, width, height), values)
     assert turn_mask(values, symmetry, width, height)[there[1]] == values[0]
-
-
-@pytest.mark.parametrize(("width", "height"), [(5, 5), (4, 6)])
-def test_the_trainer_numbers_them_the_same(width: int, height: int) -> None:
-    tables = trainers(width, height)
-    assert len(tables) == symmetries.count(width, height)
-    board = np.arange(width * height).reshape(height, width)
-    for symmetry in range(len(tables)):
-        np.testing.assert_array_equal(turn_state(board, symmetry).ravel(), tables.tiles[symmetry])
-        all_actions = np.arange(num_actions(width, height))
-        np.testing.assert_array_equal(turn_action(all_actions, symmetry, width, height), tables.moved[symmetry])
 
 
 def test_a_board_that_is_not_square_and_actions_it_does_not_have_are_refused() -> None:

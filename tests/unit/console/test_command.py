@@ -112,10 +112,10 @@ def test_secrets_are_shown_as_stars() -> None:
 @pytest.mark.parametrize(
     ("command", "option", "message"),
     [
-        ("archive export nowhere --to copy --format foo", "--format", "must be of parquet, npz, tfrecord"),
-        ("archive prune nowhere --days 1e12", "--days", "1e+12 days lead to no date"),
-        ("archive prune nowhere --days inf", "--days", "inf days lead to no date"),
-        ("tournament random expander --anchor foo", "--anchor", "must be of the players: random, expander"),
+        ("archive export nowhere --to copy --format foo", "--format", "must be one of parquet, npz, tfrecord"),
+        ("archive prune nowhere --days 1e12", "--days", "1e+12 days ago is before any date"),
+        ("archive prune nowhere --days inf", "--days", "inf days ago is before any date"),
+        ("tournament random expander --anchor foo", "--anchor", "must be one of the players: random, expander"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_before_anything_is_done(command: str, option: str, message: str) -> None:

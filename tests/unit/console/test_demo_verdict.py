@@ -24,7 +24,15 @@ def test_all_came_through_to_both_ends() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lost": 1}, {"duplicates": 1}, {"pending_collect": 1}, {"pending_archive": 1}, {"methods_agree": False}],
+    [
+        {"lost": 1},
+        {"duplicates": 1},
+        {"pending_collect": 1},
+        {"pending_archive": 1},
+        {"lost_by_marks": 1},
+        {"gaps_in_games": 1},
+        {"methods_agree": False},
+    ],
 )
 def test_what_the_audit_finds_is_not_clean(changes: dict[str, int]) -> None:
     assert not _verdict(replace(AUDIT, **changes)).clean
@@ -35,5 +43,10 @@ def test_a_trainer_that_had_more_or_fewer_is_not_clean(inserted: int) -> None:
     assert not _verdict(last=replace(LAST, inserted=inserted)).clean
 
 
-def test_what_is_still_on_its_way_counts_as_lost() -> None:
-    assert _verdict(replace(AUDIT, lost=1, pending_collect=2, pending_archive=4)).lost == 7
+def test_what_is_still_on_its_way_is_not_called_lost() -> None:
+    verdict = _verdict(replace(AUDIT, pending_collect=2, pending_archive=4))
+    assert (verdict.lost, verdict.pending, verdict.clean) == (0, 6, False)
+
+
+def test_all_that_is_missing_counts_as_lost() -> None:
+    assert _verdict(replace(AUDIT, lost=1, lost_by_marks=2, gaps_in_games=4)).lost == 7

@@ -313,15 +313,6 @@ def test_a_tick_beyond_50000_is_a_stalemate_though_players_move() -> None:
     assert rules.winners(state) == (0,)
 
 
-def test_a_game_cut_short_is_over_and_nobody_has_won() -> None:
-    state = rules.truncate(draw("A5 . B1"), "tick_limit")
-    assert rules.is_over(state)
-    assert rules.winners(state) == ()
-    assert state.reason == "tick_limit"
-    with pytest.raises(ValueError, match="tick_limit or aborted"):
-        rules.truncate(draw("A5 . B1"), "won")
-
-
 def test_a_player_without_a_general_never_joined() -> None:
     state = draw("A1 b5 C1")
     assert state.alive == (True, False, True)

@@ -19,6 +19,7 @@ from generals_engine.policies import Policy, UnknownPolicy, find_policy
 from generals_engine.trained.network import TrainedNetwork, load_network
 from generals_engine.trained.serving import PolicyServer
 from generals_runtime.metrics import Metrics
+from generals_runtime.published_policies import PolicyDirectory
 from generals_schemas.encodings import get_encoding
 from generals_schemas.records import PolicyRef
 from generals_trainer.network import QNetwork
@@ -73,7 +74,10 @@ def played_by(policy: Policy, ticks: int = 64, teams: tuple[int, ...] = (0, 1)) 
 def test_a_network_from_a_file_plays_its_best_moves(artefact: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(artefact)
-    from_file, published = played_by(find_player(str(path))), played_by(trained(artefact, REF))
+    from_file, published = (
+        played_by(find_player(str(path), lambda: PolicyDirectory(()))),
+        played_by(trained(artefact, REF)),
+    )
     for one, other in zip(from_file, published, strict=True):
         assert one.chunk is not None
         assert other.chunk is not None

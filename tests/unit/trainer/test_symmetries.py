@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from generals_client.symmetries import FLIP, MIRROR, TRANSPOSE
 from generals_schemas.actions import decode, num_actions
 from generals_trainer.replay import ReplayBuffer
 from generals_trainer.samples import Layout
-from generals_trainer.symmetries import FLIP, MIRROR, TRANSPOSE, symmetries
+from generals_trainer.symmetries import symmetries
 from generals_trainer.tensors import Tensors
 
 

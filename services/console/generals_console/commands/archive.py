@@ -22,7 +22,7 @@ from generals_console.terminal import (
 )
 
 app = group("Archives of experiences, in a folder or in s3://bucket/prefix.")
-Archive = Annotated[str, typer.Argument(help="Its folder or s3:// address.")]
+Archive = Annotated[str, typer.Argument(help="The archive: its folder or s3:// address.")]
 
 
 @app.command(epilog="Example: generals archive ls runs/demo/archive")
@@ -101,7 +101,7 @@ def prune(
     try:
         before = datetime.now(UTC) - timedelta(days=days)
     except OverflowError as error:
-        raise typer.BadParameter(f"{days:g} days lead to no date", param_hint="--days") from error
+        raise typer.BadParameter(f"{days:g} days ago is before any date", param_hint="--days") from error
     report = take_away(
         archive_store(archive, topic),
         topic,
@@ -126,7 +126,7 @@ def export(
     from generals_writer.formats import FORMAT_NAMES
 
     if form not in FORMAT_NAMES:
-        raise typer.BadParameter(f"must be of {', '.join(FORMAT_NAMES)}", param_hint="--format")
+        raise typer.BadParameter(f"must be one of {', '.join(FORMAT_NAMES)}", param_hint="--format")
     with status(as_json, "exporting") as say:
         report = copy(
             archive_store(archive, topic), open_store(to), topic, format_name=form, progress=lambda key, _rows: say(key)

@@ -24,7 +24,7 @@ SHARED = ("kafka", "observability")
 def check(config: Config = None) -> None:
     """Check the settings of all services. Exit code 2 and one line for each wrong key or value."""
     _load_all(config)
-    out.print(f"[green]right[/green]: {', '.join(MODELS)}")
+    out.print(f"[green]valid[/green]: {', '.join(MODELS)}")
 
 
 @app.command(epilog="Example: GENERALS_ENGINE__GAMES=8 generals config show")

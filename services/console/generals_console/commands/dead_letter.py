@@ -78,4 +78,6 @@ def _find(config: Path | None, partition: int, offset: int) -> DeadLetter:
     for letter in dead_letters(kafka_settings(config)):
         if (letter.partition, letter.offset) == (partition, offset):
             return letter
-    raise OperatorError(f"no dead letter at partition {partition}, offset {offset}; `dead-letter list` shows all")
+    raise OperatorError(
+        f"no dead letter at partition {partition}, offset {offset}; `generals dead-letter list` shows all"
+    )

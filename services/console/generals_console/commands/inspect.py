@@ -20,8 +20,8 @@ def inspect(
     what: Annotated[
         str, typer.Argument(help="A topic or its short name; or the path of an archived object or checkpoint.")
     ],
-    partition: Annotated[int | None, typer.Argument(min=0, help="Of the topic.")] = None,
-    offset: Annotated[int | None, typer.Argument(min=0, help="Of the record.")] = None,
+    partition: Annotated[int | None, typer.Argument(min=0, help="Partition of the topic.")] = None,
+    offset: Annotated[int | None, typer.Argument(min=0, help="Offset of the record.")] = None,
     step: Annotated[int, typer.Option(min=0, help="Which step of the record, or which row of the object.")] = 0,
     png: Annotated[Path | None, typer.Option(help="Draw an experience's planes into this file.")] = None,
     config: Config = None,

@@ -29,10 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def learn(
-    minutes: Annotated[float, typer.Option(min=0.5, help="At most so long.")] = 15.0,
-    updates: Annotated[int, typer.Option(min=10, help="Of the learner, at most.")] = 8_500,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Minutes to learn, at most.")] = 15.0,
+    updates: Annotated[int, typer.Option(min=10, help="Updates of the learner, at most.")] = 8_500,
     size: Annotated[int, typer.Option(min=5, max=32, help="Side of the board.")] = 8,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of games, exploration and sampling.")] = 0,
     games: Games = 400,
     run_dir: Annotated[Path | None, typer.Option(help="Where to keep it.", show_default="runs/learn/…")] = None,
     as_json: Json = False,
@@ -68,7 +68,7 @@ def evaluate(
     games: Games = 400,
     size: Size = None,
     tick_limit: TickLimit = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of maps and moves.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of maps and moves.")] = 0,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -86,19 +86,19 @@ def tournament(
     games: Games = 100,
     size: Size = None,
     tick_limit: TickLimit = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of maps and moves.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of maps and moves.")] = 0,
     anchor: Annotated[str, typer.Option(help="Whose Elo is 0.", show_default="the first player")] = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Let each play each; Elo with 95% intervals."""
+    """Play every pair of players and rate them: Elo with 95% intervals."""
     from generals_engine.arena import play_match
     from generals_trainer.ratings import Score, rate
 
     if len(set(players)) < 2:
         raise OperatorError("a tournament needs two players at least")
     if anchor and anchor not in players:
-        raise typer.BadParameter(f"must be of the players: {', '.join(players)}", param_hint="--anchor")
+        raise typer.BadParameter(f"must be one of the players: {', '.join(players)}", param_hint="--anchor")
     found = {name: _player(name, config) for name in dict.fromkeys(players)}
     results = {}
     with status(as_json, "playing") as say:
@@ -154,17 +154,15 @@ def _player(spec: str, config: Path | None) -> Any:
     """`latest` is the newest published one where a broker is named, else what `generals learn` left here."""
     from generals_console.learning import LATEST, POLICY
     from generals_engine.arena import find_player
-    from generals_engine.policies import HEURISTICS, UnknownPolicy
+    from generals_engine.policies import UnknownPolicy
     from generals_runtime.published_policies import read_policies
 
     named = config is not None or "GENERALS_KAFKA__BOOTSTRAP_SERVERS" in os.environ
     if spec == "latest" and not named and LATEST.exists():
         spec = str(LATEST)
     try:
-        if spec in HEURISTICS or ":" in spec or spec.endswith(".onnx"):
-            return find_player(spec)
-        return find_player(POLICY if spec == "latest" else spec, read_policies(kafka_settings(config)))
-    except (UnknownPolicy, FileNotFoundError) as error:
+        return find_player(POLICY if spec == "latest" else spec, lambda: read_policies(kafka_settings(config)))
+    except UnknownPolicy as error:
         raise OperatorError(str(error)) from error
 
 

@@ -42,7 +42,7 @@ def demo(
     run_dir: Annotated[
         Path | None, typer.Option(help="For logs, Kafka's data, archive and report.", show_default="runs/TIME")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The games are a function of it.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The games are a function of it.")] = 1,
     games: Annotated[int, typer.Option(min=1, help="Games played side by side.")] = 64,
     size: Annotated[int, typer.Option(min=8, max=64, help="Width and height of the boards.")] = 12,
     ticks_per_second: Annotated[int, typer.Option(min=0, help="Pace of the engine; 0 is as fast as it goes.")] = 2000,
@@ -67,7 +67,9 @@ def demo(
 
 
 def audit(
-    archive: Annotated[str | None, typer.Option(help="Its folder or s3:// address.", show_default=False)] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="The archive to compare with: a folder or s3:// address.", show_default=False)
+    ] = None,
     collector_group: Annotated[str, typer.Option(help="The collectors' consumer group.")] = "generals-collector",
     config: Config = None,
     as_json: Json = False,

@@ -105,7 +105,7 @@ def soak(
     from generals_console.soak_command import run
 
     if not set(only or ()) <= set(SERVICES):
-        raise typer.BadParameter(f"must be of {', '.join(SERVICES)}", param_hint="--only")
+        raise typer.BadParameter(f"must be one of {', '.join(SERVICES)}", param_hint="--only")
     for name in only or ():
         if FED_BY.get(name, name) not in (only or ()):
             raise typer.BadParameter(f"{name} has nothing to do without --only {FED_BY[name]}", param_hint="--only")

@@ -13,7 +13,7 @@ app = group("The topics of topics.yaml on the cluster.")
 @app.command(epilog="Example: generals topics create --partitions 16")
 def create(
     partitions: Annotated[
-        int | None, typer.Option(min=1, help="Of transitions, experiences.", show_default="8")
+        int | None, typer.Option(min=1, help="Partitions of transitions and of experiences.", show_default="8")
     ] = None,
     config: Config = None,
     as_json: Json = False,

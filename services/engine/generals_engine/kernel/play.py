@@ -11,9 +11,8 @@ from generals_engine.kernel.record import begin_chunk, record_board
 from generals_engine.kernel.state import BROKEN, CHUNK_TICKS, FILLED, OVER, PLAYERS, POLICY, Bits, Game, State
 from generals_engine.kernel.tick import tick
 from generals_engine.policies.dispatch import choose
+from generals_schemas.actions import DEAD
 from generals_schemas.jit import jit_kernel
-
-DEAD = -1
 
 
 @jit_kernel

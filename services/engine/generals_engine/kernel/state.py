@@ -57,6 +57,9 @@ ALLIES = 22  # 1: some team has two players
 PLAYING, WON, STALEMATE, TIMED_OUT = 0, 1, 2, 3
 
 # Sections of a few words a player.
+MOVE_WORDS = 8
+NOTE_WORDS = 16
+NEVER = -1
 TEAM = 32  # [P]
 GENERAL = TEAM + MAX_PLAYERS  # [P] its general's tile, -1 if lost
 SURRENDER = GENERAL + MAX_PLAYERS  # [P] when the land of a surrendered player is given away, or NEVER
@@ -64,11 +67,7 @@ POLICY = SURRENDER + MAX_PLAYERS  # [P] policy number
 MOVABLE_COUNT = POLICY + MAX_PLAYERS  # [P]
 CAPTURES = MOVABLE_COUNT + MAX_PLAYERS  # [P, 3] tick, captor, victim
 MOVES = CAPTURES + 3 * MAX_PLAYERS  # [P, MOVE_WORDS] this tick's moves
-NOTES = MOVES + 8 * MAX_PLAYERS  # [P, NOTE_WORDS] memory of a policy
-
-MOVE_WORDS = 8
-NOTE_WORDS = 16
-NEVER = -1
+NOTES = MOVES + MOVE_WORDS * MAX_PLAYERS  # [P, NOTE_WORDS] memory of a policy
 
 # Sections of a word a tile. The odd bit of padding keeps equal tiles of two sections out of the same cache set.
 _TILE_SECTION = MAX_SIDE * MAX_SIDE + 80

@@ -7,9 +7,8 @@ from generals_engine.kernel.deaths import lives
 from generals_engine.kernel.state import PLAYERS, POLICY, Bits, Game, State
 from generals_engine.kernel.tick import tick
 from generals_engine.policies.dispatch import choose
+from generals_schemas.actions import DEAD
 from generals_schemas.jit import jit_kernel
-
-DEAD = -1
 
 
 @jit_kernel

@@ -22,7 +22,7 @@ def newest() -> NewestPolicy:
 
 
 def past() -> PastPolicy:
-    """Its last versions, one for each game."""
+    """The last versions of the trainer's policy, one drawn for each game."""
     settings = load(EngineSettings)
     watcher, every = _watcher(), settings.trained.past_every
     return PastPolicy(settings.trained.name, lambda: watcher.versions()[::-every][::-1], seed=_seed(settings))

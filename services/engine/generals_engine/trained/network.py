@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from generals_client.expand import expand, legal_actions
+from generals_client.expand import expand
 from generals_engine.trained.views import Views
 from generals_runtime.published_policies import PolicyError
 from generals_schemas.encodings import Encoding, get_encoding
@@ -46,14 +46,7 @@ class TrainedNetwork:
 
     def legal(self, views: Views, width: int, height: int) -> NDArray[np.bool_]:
         """`[N, A]`: what it may choose from. Without splits, if it was trained without."""
-        mask = legal_actions(
-            armies=views.armies,
-            bits=views.bits,
-            rows=np.arange(len(views.armies)),
-            width=width,
-            height=height,
-            planes=views.planes,
-        )
+        mask = views.legal(width, height)
         if not self.split_moves:
             half = 4 * width * height
             mask[:, half : 2 * half] = False

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from generals_client.expand import legal_actions
 from generals_engine.policies.protocol import Observations, Version
 from generals_engine.trained.network import TrainedNetwork
 from generals_engine.trained.views import Viewer, Views
@@ -38,7 +37,7 @@ class _NetworksPolicy:
 
     def _choose(self, network: TrainedNetwork | None, views: Views, width: int, height: int) -> NDArray[np.int32]:
         if network is None:
-            return random_moves(without_network(views, width, height), self._generator)
+            return random_moves(views.legal(width, height), self._generator)
         legal = network.legal(views, width, height)
         actions = best(network.values(views, width, height), legal)
         explores = np.flatnonzero(self._generator.random(len(actions)) < self._exploration(network))
@@ -115,15 +114,3 @@ def random_moves(legal: NDArray[np.bool_], generator: np.random.Generator) -> ND
     moves = draws.argmax(axis=1)
     chosen: NDArray[np.int32] = np.where(draws.max(axis=1) > 0.0, moves, legal.shape[1] - 1).astype(np.int32)
     return chosen
-
-
-def without_network(views: Views, width: int, height: int) -> NDArray[np.bool_]:
-    """The legal actions of views, for a policy that knows nothing else. `[N, A]`"""
-    return legal_actions(
-        armies=views.armies,
-        bits=views.bits,
-        rows=np.arange(len(views.armies)),
-        width=width,
-        height=height,
-        planes=views.planes,
-    )

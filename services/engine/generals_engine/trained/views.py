@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from generals_client.expand import legal_actions
 from generals_engine.policies.protocol import Observations
 from generals_schemas.encodings import BASE_PLANES, Encoding
 from generals_schemas.tiles import IS_GENERAL, IS_IMPASSABLE, IS_STRUCTURE, KIND_SHIFT, OWNER_MASK, UNSEEN
@@ -37,6 +38,17 @@ class Views:
         if len(rows) == len(self.armies):
             return self
         return Views(self.planes, self.armies[rows], self.bits[rows], self.scalars[rows])
+
+    def legal(self, width: int, height: int) -> NDArray[np.bool_]:
+        """The legal actions. `[N, A]`"""
+        return legal_actions(
+            armies=self.armies,
+            bits=self.bits,
+            rows=np.arange(len(self.armies)),
+            width=width,
+            height=height,
+            planes=self.planes,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
