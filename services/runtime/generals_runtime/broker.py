@@ -87,7 +87,8 @@ class EmbeddedBroker:
     """One Kafka node with its data in `data_dir`; it keeps topics, records and group offsets over restarts.
 
     `settings` adds to or overrides server.properties (TLS, SASL, quotas, ...); `format_arguments` go to
-    `StorageTool format` (for example `--add-scram`); `client_config` is what the readiness probe connects with.
+    `StorageTool format` (for example `--add-scram`); `client_config` is what the readiness probe connects with. Nodes
+    of one cluster share a `cluster_id`.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class EmbeddedBroker:
         *,
         port: int | None = None,
         heap: str = "768m",
+        cluster_id: str | None = None,
         settings: Mapping[str, str] | None = None,
         client_config: Mapping[str, str] | None = None,
         format_arguments: Sequence[str] = (),
@@ -107,6 +109,7 @@ class EmbeddedBroker:
         self.port = port or free_port()
         self._controller_port = free_port()
         self._heap = heap
+        self._cluster_id = cluster_id or new_cluster_id()
         self._settings = dict(settings or {})
         self._client_config = dict(client_config or {})
         self._format_arguments = list(format_arguments)
@@ -232,7 +235,7 @@ class EmbeddedBroker:
 
     def _format(self, java: Path, jars: Path, properties: Path) -> None:
         command = self._java(java, jars)
-        command += ["kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", str(properties)]
+        command += ["kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(properties)]
         command += self._format_arguments
         with self.log_file.open("ab") as log:
             done = subprocess.run(  # noqa: S603 - java found by find_java
