@@ -49,11 +49,16 @@ def log_bounds(consumer: Consumer, topic: str, partition: int, *, within_s: floa
         KafkaUnavailable: as `patiently`.
     """
     spot = TopicPartition(topic, partition)
-    return patiently(
-        lambda timeout_s: consumer.get_watermark_offsets(spot, timeout=timeout_s),
-        f"the offsets of {topic}[{partition}]",
-        within_s=within_s,
-    )
+
+    def ask(timeout_s: float) -> tuple[int, int] | None:
+        try:
+            return consumer.get_watermark_offsets(spot, timeout=timeout_s)
+        except KafkaException:
+            # Otherwise librdkafka may ask the broker that led the partition before, again and again.
+            consumer.list_topics(topic, timeout=timeout_s)
+            raise
+
+    return patiently(ask, f"the offsets of {topic}[{partition}]", within_s=within_s)
 
 
 def committed_offsets(
