@@ -10,29 +10,24 @@ order of things here:
 """
 
 import asyncio
-import functools
 import logging
 import time
-import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import faust
 import structlog
-from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.types import TP
-from mode.services import WaitResults
 
 from generals_collector.conversion import Headers, RawRecord
+from generals_collector.faust_consumer import TURN_S, SourceConsumer
 from generals_collector.pipeline import Pipeline
 from generals_collector.settings import CollectorSettings
 from generals_runtime import metrics
 
 _log = structlog.get_logger("generals_collector.app")
 DRAIN_S = 10.0
-TURN_S = 0.005
-"""How often the loop hears what was delivered, and looks whether there is room."""
 
 
 class Listener(Protocol):
@@ -48,71 +43,6 @@ class Listener(Protocol):
         """All partitions that are ours from now on. Records come only after this."""
 
 
-class _Consumer(KafkaConsumer):
-    """Faust's consumer, but for three things: where it begins, how it hands a record on, and what it does when full.
-
-    It begins where the group's commit is; without a commit, where the log begins. Faust goes on fetching while a
-    rebalance has suspended the flow, throws that away, and seeks back to the commit. A partition without one it would
-    leave behind the records thrown away.
-    """
-
-    async def _wait_next_records(self, timeout: float) -> Any:
-        """Faust pauses partitions while the stream's queue is full. With all of them paused it sleeps for a second,
-        which left a busy collector without records for a quarter of the time.
-        """
-        until = time.monotonic() + timeout
-        while self.flow_active and not self._get_active_partitions():
-            if time.monotonic() >= until:
-                return {}, set()
-            await self.sleep(TURN_S)
-        return await super()._wait_next_records(timeout)
-
-    async def wait_first(self, *waits: Any, timeout: Any = None) -> Any:
-        """Faust hands each record on in a race with the end of the flow, of the service and of a crash: four tasks, of
-        which three are cancelled. A queue with room takes the record at once, so there is nothing to wait for; only
-        where it does not is the race run.
-        """
-        handing, *others = waits
-        if not asyncio.iscoroutine(handing):
-            return await super().wait_first(*waits, timeout=timeout)
-        try:
-            waited_for = handing.send(None)
-        except BaseException as end:
-            for other in others:
-                if asyncio.iscoroutine(other):
-                    other.close()
-            if isinstance(end, StopIteration):
-                return WaitResults([handing], [end.value], stopped=False)
-            raise
-        return await super().wait_first(_rest_of(handing, waited_for), *others, timeout=timeout)
-
-    async def perform_seek(self) -> None:
-        await super().perform_seek()
-        fresh = [tp for tp in self.assignment() if not self._read_offset.get(tp)]
-        if fresh:
-            await self._thread.seek_to_beginning(*(self._new_topicpartition(tp.topic, tp.partition) for tp in fresh))
-
-
-async def _rest_of(coroutine: Coroutine[Any, Any, Any], waited_for: Any) -> Any:
-    """What is left of a coroutine that was begun by hand and waits for a future."""
-    return await _resumed(coroutine, waited_for)
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, Any, Any]:
-    while True:
-        try:
-            answer = yield waited_for
-        except BaseException as error:
-            step = functools.partial(coroutine.throw, error)
-        else:
-            step = functools.partial(coroutine.send, answer)
-        try:
-            waited_for = step()
-        except StopIteration as done:
-            return done.value
-
-
 class _Stateless(faust.App):
     """An app that keeps nothing on disk, and so makes no folders there: where it runs may be read-only."""
 
@@ -121,7 +51,7 @@ class _Stateless(faust.App):
 
     def _new_transport(self) -> Any:
         made: Any = super()._new_transport()
-        made.Consumer = _Consumer
+        made.Consumer = SourceConsumer
         return made
 
 
@@ -171,6 +101,11 @@ class Intake:
         source = app.topic(topic, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
         app.agent(source, name="take", concurrency=1)(self._take)
         app.task(self._acknowledge)
+
+    async def ends(self, within_s: float) -> dict[int, int]:
+        """Where our partitions end. Raises TimeoutError."""
+        found = await cast("SourceConsumer", self._app.consumer).ends(within_s)
+        return {tp.partition: end for tp, end in found.items()}
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until what was taken is delivered and acknowledged; false if that took too long."""

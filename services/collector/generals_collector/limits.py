@@ -11,7 +11,7 @@ class TooManyRejected(OperatorError):
 
 
 class RejectCounter:
-    """Counts chunks as they leave, in order."""
+    """Counts chunks in order, before they are sent."""
 
     def __init__(self, limits: RejectLimits) -> None:
         self.limits = limits

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from generals_collector.conversion import Converted, Converter, Headers, RawRecord
 from generals_collector.pipeline import Destinations, Pipeline
@@ -24,6 +24,7 @@ from generals_collector.tensorise import Recipe
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import (
     BATCH_PRODUCER,
+    KafkaUnavailable,
     OrderedProducer,
     answered,
     connect,
@@ -153,21 +154,25 @@ def _starts(consumer: Consumer, job: Job, partitions: list[int]) -> dict[int, in
     if isinstance(job.start, int):
         return {p: min(max(job.start, first), end) for p, (first, end) in marks.items()}
     if job.start != "earliest":
-        raise OperatorError(f"start {job.start!r} is neither earliest, an offset nor a time")
+        raise OperatorError(f'start {job.start!r} must be "earliest", an offset or a time')
     return {p: first for p, (first, _) in marks.items()}
 
 
 def _batch_at(consumer: Consumer, topic: str, partition: int, offset: int) -> ExperienceBatch:
     consumer.assign([TopicPartition(topic, partition, offset)])
-    deadline = time.monotonic() + _READ_S
+    deadline, reason = time.monotonic() + _READ_S, "no answer"
     while time.monotonic() < deadline:
         message = consumer.poll(1.0)
-        if message is not None and message.error() is None:
-            try:
-                return decode_batch(message.value() or b"")
-            except SchemaError as error:
-                raise TargetRefused(f"{topic}[{partition}]@{offset} is no experience batch: {error}") from error
-    raise OperatorError(f"{topic}[{partition}]@{offset} could not be read within {_READ_S:g} s")
+        if message is None:
+            continue
+        if (failure := message.error()) is not None:
+            reason = failure.str()
+            continue
+        try:
+            return decode_batch(message.value() or b"")
+        except SchemaError as error:
+            raise TargetRefused(f"{topic}[{partition}]@{offset} is no experience batch: {error}") from error
+    raise OperatorError(f"{topic}[{partition}]@{offset} could not be read within {_READ_S:g} s: {reason}")
 
 
 def _copy(
@@ -211,7 +216,9 @@ def _wanted(message: Message, reading: dict[int, int], ends: Mapping[int, int]) 
     """
     error = message.error()
     if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        raise KafkaException(error)
+        raise KafkaUnavailable(
+            f"reading {message.topic()} failed: {error.str()}; start the job again, it goes on where it was"
+        )
     topic, partition, offset = str(message.topic()), message.partition() or 0, message.offset() or 0
     stamp = max(0, message.timestamp()[1])
     yield from RawRecord.holes(topic, partition, range(reading[partition], min(offset, ends[partition])), stamp)

@@ -37,7 +37,7 @@ _LAG_WITHIN_S = 2.0
 
 
 class CollectorService:
-    """Transitions in, experiences out."""
+    """Transitions in, experiences out. After a failure nothing is acknowledged: others read on from the last commit."""
 
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
@@ -93,9 +93,6 @@ class CollectorService:
         if self._intake.failure is not None:
             raise self._intake.failure
 
-    def abort(self) -> None:
-        """Nothing is acknowledged or committed: the process ends and its successor reads on from the last commit."""
-
     def not_ready(self) -> str | None:
         if not self._partitions:
             return "no partition is assigned"
@@ -140,7 +137,7 @@ class CollectorService:
         found = self._admin.list_topics(timeout=_ADMIN_S).topics
         for name in names:
             if name not in found or found[name].error is not None:
-                raise TopicMissing(f"topic {name} does not exist; `generals topics create` makes it")
+                raise TopicMissing(name)
         source, target = (len(found[name].partitions) for name in names[:2])
         if target < source:
             raise OperatorError(
@@ -206,13 +203,11 @@ class CollectorService:
 
     def _ends(self) -> dict[int, int]:
         """Where the partitions end; nothing while the broker does not say."""
-        asked = self._app.consumer.highwaters(*self._app.consumer.assignment())
         try:
-            ends = self._wait(asyncio.wait_for(asked, _LAG_WITHIN_S))
+            return self._wait(asyncio.wait_for(self._intake.ends(_LAG_WITHIN_S), 2 * _LAG_WITHIN_S))
         except (TimeoutError, KafkaError) as error:
             _log.info("the lag is not known: the broker does not answer", error=str(error))
             return {}
-        return {tp.partition: end for tp, end in ends.items()}
 
     def _end_loop(self) -> None:
         tasks = asyncio.all_tasks(self._loop)

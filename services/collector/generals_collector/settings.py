@@ -18,7 +18,7 @@ class RejectLimits(SettingsGroup):
 
     in_a_row: int = Field(default=50, ge=0, description="chunks one after another")
     in_window: int = Field(default=100, ge=0, description="chunks among the last `window`")
-    window: int = Field(default=2000, ge=1)
+    window: int = Field(default=2000, ge=1, description="how many of the latest chunks `in_window` looks at")
 
 
 class Flow(SettingsGroup):
@@ -29,7 +29,9 @@ class Flow(SettingsGroup):
     groups_in_flight: int = Field(default=8, ge=1, le=256, description="groups taken and not yet acknowledged")
     buffer_chunks: int = Field(default=512, ge=1, description="fetched and not yet taken, in Faust's own queue")
     commit_every_s: float = Field(default=1.0, gt=0, description="how often acknowledged offsets are committed")
-    session_timeout_s: float = Field(default=15.0, ge=6, description="a process not heard of this long loses its part")
+    session_timeout_s: float = Field(
+        default=15.0, ge=6, description="a collector not heard from for so long loses its partitions"
+    )
     max_record_bytes: int = Field(
         default=1_000_000, ge=1024, le=1_000_000, description="a chunk with a larger batch is rejected"
     )
@@ -46,9 +48,9 @@ class CollectorSettings(ServiceSettings):
 
     group: str = Field(default="generals-collector", min_length=1, description="consumer group, which shares the work")
     encoding: str = Field(default="nine_planes", description="name of an encoding, or module:attribute")
-    encoding_params: dict[str, float] = Field(default_factory=dict)
+    encoding_params: dict[str, float] = Field(default_factory=dict, description="in place of its defaults")
     reward: str = Field(default="standard", description="name of a reward, several joined by +, or module:attribute")
-    reward_params: dict[str, float] = Field(default_factory=dict)
+    reward_params: dict[str, float] = Field(default_factory=dict, description="in place of its defaults")
     limits: RejectLimits = RejectLimits()
     flow: Flow = Flow()
     reload_every_s: float = Field(default=2.0, gt=0, description="how often the YAML is looked at for changes")

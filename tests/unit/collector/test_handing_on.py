@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from generals_collector.app import TURN_S, _Consumer, make_app
+from generals_collector.app import make_app
+from generals_collector.faust_consumer import TURN_S, SourceConsumer
 from generals_collector.settings import CollectorSettings
 
 
@@ -23,7 +24,7 @@ def a_consumer() -> Iterator[Any]:
     made = transport.create_consumer(
         callback=ignored, on_partitions_revoked=ignored, on_partitions_assigned=ignored
     )  # fmt: skip
-    assert isinstance(made, _Consumer)
+    assert isinstance(made, SourceConsumer)
     try:
         yield made
     finally:

@@ -14,7 +14,8 @@ CLIP = "clip"
 
 Scores: TypeAlias = NDArray[np.float64]
 Score: TypeAlias = Callable[[Facts, NDArray[np.float64]], Scores]
-"""`(facts, parameters [K])` to rewards `[T, P]`: pure, compiled or plain numpy. For the dead it is not used."""
+"""`(facts, parameters [K])`, which `clip` is not among, to rewards `[T, P]`: pure, compiled or plain numpy. For the
+dead it is not used."""
 
 
 @dataclass(frozen=True, slots=True)
