@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,15 +36,19 @@ class Clock:
 
 @dataclass
 class Broker:
-    """The log, and what of dead processes is still about to land in it."""
+    """The log, and what of dead processes is still about to land in it.
+
+    hides: too few replicas are in sync: nothing is acknowledged, and what a process has left behind is not to be seen.
+    """
 
     clock: Clock
     up: bool = True
+    hides: bool = False
     logs: dict[Spot, list[Sent]] = field(default_factory=lambda: defaultdict(list))
     late: list[tuple[float, Spot, list[Sent]]] = field(default_factory=list)
 
     def land(self) -> None:
-        if not self.up:
+        if not self.up or self.hides:
             return
         due = [entry for entry in self.late if entry[0] <= self.clock.now]
         self.late = [entry for entry in self.late if entry[0] > self.clock.now]
@@ -99,7 +103,7 @@ class Client:
 
     def take(self, spot: Spot, count: int, *, report: bool = True) -> None:
         """The broker takes the next `count` records of a partition."""
-        if not self.broker.up or self.failed:
+        if not self.broker.up or self.broker.hides or self.failed:
             return
         queue, log = self.queues[spot], self.broker.logs[spot]
         for _ in range(min(count, len(queue))):
@@ -147,6 +151,9 @@ class Reader:
                 found.append(Found(spot, offset, key, value))
                 self._positions[spot] = offset + 1
         return found
+
+    def hides(self, spots: Iterable[Spot]) -> bool:
+        return self._broker.hides
 
     def position(self, spot: Spot) -> int:
         return self._positions[spot]

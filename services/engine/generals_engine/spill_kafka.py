@@ -12,6 +12,7 @@ from generals_runtime.settings import KafkaSettings
 
 _ASK_S = 0.5
 _REST_S = 2.0
+_HIDES_S = 1.0
 _START_S = 20.0
 _RECORDS = 500
 _FINAL = (
@@ -37,6 +38,8 @@ class KafkaLog:
         self._rest_until = clock()
         self._positions: dict[Spot, int] = {}
         self._reason = ""
+        self._ask_who_leads = False
+        self._hides, self._hides_until = True, clock()
 
     def ends(self, spots: Iterable[Spot]) -> dict[Spot, int]:
         """Where each partition ends now. Raises KafkaUnavailable."""
@@ -57,6 +60,22 @@ class KafkaLog:
         if span is None:
             self._rest_until = self._clock() + _REST_S
         return span
+
+    def hides(self, spots: Iterable[Spot]) -> bool:
+        """As asked a second ago at most. Of three replicas two must have a record before it is seen."""
+        if self._clock() >= self._hides_until:
+            self._hides = any(self._lacks_replicas(spot) for spot in spots)
+            self._hides_until = self._clock() + _HIDES_S
+        return self._hides
+
+    def _lacks_replicas(self, spot: Spot) -> bool:
+        """Also if nobody says."""
+        try:
+            found = self._consumer.list_topics(spot[0], timeout=_ASK_S).topics[spot[0]].partitions.get(spot[1])
+        except KafkaException as error:
+            self._reason = error.args[0].str()
+            return True
+        return found is None or len(found.isrs) < min(2, len(found.replicas) - 1)
 
     def seek(self, starts: Mapping[Spot, int]) -> None:
         self._positions = dict(starts)
@@ -85,8 +104,11 @@ class KafkaLog:
 
     def _ask(self, spot: Spot, timeout_s: float) -> tuple[int, int] | None:
         try:
+            if self._ask_who_leads:  # otherwise librdkafka may ask the broker that led the partition before
+                self._consumer.list_topics(spot[0], timeout=timeout_s)
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*spot), timeout=timeout_s)
         except KafkaException as error:
-            self._reason = error.args[0].str()
+            self._reason, self._ask_who_leads = error.args[0].str(), True
             return None
+        self._ask_who_leads = False
         return low, high

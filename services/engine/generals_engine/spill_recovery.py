@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,9 +25,10 @@ from generals_runtime.errors import OperatorError
 
 _log = structlog.get_logger("generals_engine.spill")
 SETTLE_S = 2.0
-REPLICAS_SETTLE_S = 40.0
+REPLICAS_SETTLE_S = 60.0
 """With replicas: a record that one of them has not fetched is in the log and not to be seen, until the replica has it
-or is dropped, 30 s later (the broker's `replica.lag.time.max.ms`). Play goes on meanwhile."""
+or is dropped, up to 45 s later (one and a half times the broker's `replica.lag.time.max.ms`). If fewer are left than
+must have a record (`min.insync.replicas`), it is hidden until more are back. Play goes on meanwhile."""
 
 
 class LogGone(OperatorError):
@@ -55,6 +56,9 @@ class LogReader(Protocol):
 
     def read(self, timeout_s: float) -> list[Found]:
         """Some records."""
+
+    def hides(self, spots: Iterable[Spot]) -> bool:
+        """Whether one of these partitions may hold records that cannot be seen, for want of replicas."""
 
     def position(self, spot: Spot) -> int:
         """All records below this offset have been read."""
@@ -197,7 +201,7 @@ class Recovery:
     def _settled(self) -> bool:
         """At the end of the log: look again, until nothing of ours has come for a while."""
         now = self._clock()
-        if self._still_since is None:
+        if self._still_since is None or self._reader.hides(self._expected):
             self._still_since = now
         done = now - self._still_since >= self._settle_s
         ends, self._ends = self._ends or {}, None

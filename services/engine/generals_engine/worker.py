@@ -156,7 +156,7 @@ class EngineWorker:
         names = (self._topics.transitions.name, self._topics.games.name)
         for name in names:
             if name not in found:
-                raise TopicMissing(f"topic {name} does not exist; `generals topics create` makes it")
+                raise TopicMissing(name)
         return {name: len(found[name].partitions) for name in names}
 
     def _may_play(self, until: float) -> bool:

@@ -83,7 +83,7 @@ class Life:
             elif choice < 0.95:
                 self.client.take(SPOTS[int(rng.integers(3))], int(rng.integers(1, 8)), report=rng.random() < 0.9)
             elif choice < 0.99:
-                self.world.broker.up = rng.random() < 0.6
+                self.world.broker.up, self.world.broker.hides = rng.random() < 0.6, rng.random() < 0.3
             else:
                 self.client.failed = rng.random() < 0.1
         if rng.random() < 0.3:
@@ -92,7 +92,7 @@ class Life:
     def drain(self) -> None:
         """A healthy end."""
         outbox = self.world.outbox(self.client)
-        self.world.broker.up = True
+        self.world.broker.up, self.world.broker.hides = True, False
         for _ in range(2000):
             outbox.pump(0.05)
             for spot in SPOTS:

@@ -1,9 +1,10 @@
 """What Kafka refuses for good ends the reading of its log; what passes does not."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from generals_engine import spill_kafka
 from generals_engine.spill_kafka import KafkaLog
@@ -51,3 +52,50 @@ def test_a_refusal_is_told_with_the_partition(code: int, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._PARTITION_EOF])
 def test_what_passes_is_waited_for(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _log(code, monkeypatch).read(0.0) == []
+
+
+class Cluster:
+    """A consumer of a cluster with so many replicas of one partition, some in sync; it may know an old leader."""
+
+    def __init__(self, *, replicas: int = 3, in_sync: int = 3, knows_leader: bool = True) -> None:
+        self.replicas, self.in_sync, self.knows_leader = replicas, in_sync, knows_leader
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        self.knows_leader = True
+        partition = SimpleNamespace(replicas=list(range(self.replicas)), isrs=list(range(self.in_sync)))
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={2: partition})})
+
+    def get_watermark_offsets(self, spot: Any, timeout: float) -> tuple[int, int]:
+        if not self.knows_leader:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return 4, 9
+
+
+def _of_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, clock: Any = lambda: 0.0) -> KafkaLog:
+    monkeypatch.setattr(spill_kafka, "make_consumer", lambda *_, **__: cluster)
+    return KafkaLog(KafkaSettings(), clock=clock)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "in_sync", "hides"), [(1, 1, False), (2, 1, False), (3, 3, False), (3, 2, False), (3, 1, True)]
+)
+def test_records_may_be_hidden_while_too_few_replicas_are_in_sync(
+    replicas: int, in_sync: int, hides: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(replicas=replicas, in_sync=in_sync)
+    assert _of_cluster(cluster, monkeypatch).hides([("chunks", 2)]) == hides
+
+
+def test_replicas_are_asked_for_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, cluster = [0.0], Cluster(in_sync=1)
+    log = _of_cluster(cluster, monkeypatch, lambda: now[0])
+    assert log.hides([("chunks", 2)])
+    cluster.in_sync = 2
+    assert log.hides([("chunks", 2)])
+    now[0] = 1.0
+    assert not log.hides([("chunks", 2)])
+
+
+def test_a_leader_that_has_moved_is_looked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _of_cluster(Cluster(knows_leader=False), monkeypatch)
+    assert log.ends([("chunks", 2)]) == {("chunks", 2): 9}
