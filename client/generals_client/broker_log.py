@@ -69,7 +69,7 @@ class BrokerLog:
         if isinstance(self._start, datetime):
             stamp = int(self._start.timestamp() * 1000)
             asked = [TopicPartition(self._topic, number, stamp) for number in numbers]
-            found = _patiently(lambda: _checked(self._consumer.offsets_for_times(asked, timeout=ANSWER_S)))
+            found = self._of_leaders(lambda: _checked(self._consumer.offsets_for_times(asked, timeout=ANSWER_S)))
             begins |= {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_END for tp in found}
         elif isinstance(self._start, int):
             begins |= dict.fromkeys(old, self._start)
@@ -83,6 +83,19 @@ class BrokerLog:
                 )
         return begins
 
+    def _of_leaders(self, ask: Callable[[], R]) -> R:
+        """What the leaders of partitions answer, patiently."""
+
+        def asked() -> R:
+            try:
+                return ask()
+            except KafkaException:
+                # Otherwise librdkafka may ask the broker that led the partition before, again and again.
+                self._consumer.list_topics(self._topic, timeout=ANSWER_S)
+                raise
+
+        return _patiently(asked)
+
     def within(self, position: Position) -> tuple[Position, int]:
         """The position as a real offset, and the partition's end.
 
@@ -91,7 +104,7 @@ class BrokerLog:
         """
         number = position.partition
         asked = TopicPartition(self._topic, number)
-        low, high = _patiently(lambda: self._consumer.get_watermark_offsets(asked, timeout=ANSWER_S))
+        low, high = self._of_leaders(lambda: self._consumer.get_watermark_offsets(asked, timeout=ANSWER_S))
         if position.offset in (OFFSET_BEGINNING, OFFSET_END):
             return Position(self._topic, number, low if position.offset == OFFSET_BEGINNING else high), high
         if not low <= position.offset <= high:

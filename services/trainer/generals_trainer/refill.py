@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from generals_client.client_errors import passes
 from generals_runtime.kafka import log_bounds, make_consumer
 from generals_runtime.settings import KafkaSettings
 from generals_schemas.codec import decode_batch
@@ -13,7 +14,8 @@ from generals_schemas.records import ExperienceBatch
 
 AHEAD_RECORDS = 2000
 """A partition that is this far ahead of the order pauses until the others catch up."""
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
+"""librdkafka gives a vanished broker up after 60 s (`socket.timeout.ms`) and looks for the new leader only then."""
 
 
 class RefillFailed(Exception):
@@ -80,6 +82,8 @@ class _Log:
             self._paused.discard(wanted)
         for message in self._consumer.consume(256, 0.2):
             error = message.error()
+            if error is not None and passes(error):
+                continue
             if error is not None:
                 raise RefillFailed(f"{self._topic}: {error.str()}")
             partition, offset = message.partition() or 0, message.offset() or 0

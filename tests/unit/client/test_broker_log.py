@@ -4,11 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
 
 from generals_client import broker_log
 from generals_client.broker_log import BrokerLog
 from generals_client.errors import StreamError, TopicMissing
+from generals_client.positions import Position
 
 
 class Consumer:
@@ -25,6 +26,19 @@ class Consumer:
         return SimpleNamespace(topics={topic: SimpleNamespace(error=error, partitions={} if error else answer)})
 
 
+class ConsumerWithOldLeaders(Consumer):
+    """As librdkafka at times is after a leader has moved: it learns nothing until the topic is listed again."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__({0: None}, {0: None})
+        self._code = code
+
+    def get_watermark_offsets(self, spot: Any, timeout: float) -> tuple[int, int]:
+        if self.answers:
+            raise KafkaException(KafkaError(self._code))
+        return 3, 5
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_log, "AGAIN_S", 0.0)
@@ -39,6 +53,19 @@ def test_partitions_are_asked_for_until_the_broker_is_ready() -> None:
     consumer = Consumer(away, KafkaError(KafkaError.LEADER_NOT_AVAILABLE), away, {0: None, 1: None})
     assert opened(consumer).partitions == {0, 1}
     assert consumer.answers == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION, KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    ],
+)  # fmt: skip
+def test_a_leader_that_has_moved_is_looked_for_anew(code: int) -> None:
+    position = Position("topic", 0, OFFSET_BEGINNING)
+    assert opened(ConsumerWithOldLeaders(code)).within(position) == (Position("topic", 0, 3), 5)
 
 
 def test_a_topic_that_the_broker_does_not_know_is_missing_and_not_asked_for_again() -> None:
