@@ -165,13 +165,13 @@ def run(name: str, handed_on: Sequence[str], folder: Path) -> bool:
     """Run one benchmark; its lines replace those of its last run only if it succeeds."""
     command = [sys.executable, str(HERE / f"{name}.py"), *handed_on]
     print(f"python benchmarks/{name}.py {' '.join(handed_on)}".rstrip(), file=sys.stderr)
-    load = [round(os.getloadavg()[0], 1)]
+    begun, built_from, load = datetime.now(UTC), commit(), [round(os.getloadavg()[0], 1)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     header = {
         "made_by": f"python benchmarks/{name}.py {' '.join(handed_on)}".rstrip(),
         "machine": machine(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
+        "date": begun.strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": built_from,
         "load": [*load, round(os.getloadavg()[0], 1)],
     }
     figures = [line for line in done.stdout.splitlines() if line.startswith("{")]

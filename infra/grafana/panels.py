@@ -180,7 +180,7 @@ ERRORS = Dashboard("generals-errors", "Generals · errors", [
     Panel("Games dropped, by error", one(quiet("generals_game_failures_total", "error"), "{{error}}"), "cps"),
     Panel("Policies: deadlines missed", one(quiet("generals_policy_timeouts_total", "policy"), "{{policy}}"), "cps"),
     Panel("Policies: loads failed", one(quiet("generals_policy_reload_failures_total", "policy"), "{{policy}}"), "cps"),
-    Panel("Storage requests tried again", one(
+    Panel("Pauses because a store failed", one(
         quiet("generals_storage_retries_total", "destination, reason"), "{{destination}} {{reason}}"), "cps"),
     Panel("Kafka client errors", one(quiet("generals_kafka_errors_total", "job, error"), "{{job}} {{error}}"), "cps"),
     Panel("Configurations reloaded", one(quiet("generals_config_reloads_total", "outcome"), "{{outcome}}"), "cps"),

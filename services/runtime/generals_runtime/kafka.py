@@ -2,7 +2,6 @@
 
 from generals_runtime.kafka_clients import (
     BATCH_PRODUCER,
-    ErrorLog,
     KafkaUnavailable,
     make_admin,
     make_consumer,
@@ -15,7 +14,6 @@ from generals_runtime.ordered_producer import DeliveryFailed, Headers, OrderedPr
 __all__ = [
     "BATCH_PRODUCER",
     "DeliveryFailed",
-    "ErrorLog",
     "Headers",
     "KafkaUnavailable",
     "OrderedProducer",

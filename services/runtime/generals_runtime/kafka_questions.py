@@ -32,7 +32,7 @@ def partitions_of(consumer: Consumer, topic: str, *, within_s: float = PATIENCE_
         found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         if found.error is not None:
             if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise TopicMissing(f"topic {topic} does not exist; `generals topics create` makes it")
+                raise TopicMissing(topic)
             raise KafkaException(found.error)
         return sorted(found.partitions)
 

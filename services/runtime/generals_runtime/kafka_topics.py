@@ -31,6 +31,9 @@ _CONNECT_STEP_S = 0.5
 class TopicMissing(OperatorError):
     """A topic that must exist does not."""
 
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist; `generals topics create` makes it")
+
 
 def ensure_topics(kafka: KafkaSettings, specs: Iterable[TopicSpec], *, timeout_s: float = 30.0) -> list[str]:
     """Create what is missing of `specs`, wait until each is served; the names created. May be repeated."""
@@ -80,7 +83,7 @@ def topic_ids(admin: AdminClient, names: Iterable[str], *, timeout_s: float = 15
             ids[name] = str(future.result(timeout_s).topic_id)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise TopicMissing(f"topic {name} does not exist; `generals topics create` makes it") from None
+                raise TopicMissing(name) from None
             raise KafkaUnavailable(f"cannot describe topic {name}: {error.args[0].str()}") from error
     return ids
 

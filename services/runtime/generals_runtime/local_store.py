@@ -105,9 +105,11 @@ class LocalStore:
         except OSError as error:
             message = f"cannot {what} {path}: {error.strerror}"
             if error.errno in _FULL:
-                raise StoreFull(f"{message}. Make room; nothing is lost meanwhile.") from None
+                raise StoreFull(f"{message}. Make room.") from None
             if error.errno in _REFUSED:
-                raise StoreRefused(f"{message}. The folder must be writable and its file system know links.") from None
+                raise StoreRefused(
+                    f"{message}. The folder must be readable and writable, its file system know hard links."
+                ) from None
             if error.errno in _AWAY:
                 raise StoreUnavailable(message) from None
             raise
@@ -138,7 +140,9 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:  # though what is above it is there: so says /proc
-        raise StoreRefused(f"cannot make the folder {folder}: its file system has none made there") from None
+        raise StoreRefused(
+            f"cannot make the folder {folder}: its file system does not allow new folders there"
+        ) from None
     _sync_folder(folder.parent)
 
 

@@ -58,7 +58,7 @@ class _Hider:
             return {k: HIDDEN if _SECRET_KEY.search(str(k)) else self.clean(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [self.clean(item) for item in value]
-        if not isinstance(value, str) and isinstance(value, int | float | bool | None):
+        if isinstance(value, int | float | None):
             return value
         return self.text(value if isinstance(value, str) else repr(value))
 
@@ -149,8 +149,8 @@ def _secrets_in_environment() -> Iterable[str]:
 
 
 def _rendering(as_json: bool) -> list[Processor]:
-    if as_json:
-        # A stack trace becomes text before secrets are looked for in it.
-        return [structlog.processors.format_exc_info, _hider, structlog.processors.JSONRenderer(default=str)]
     colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    return [structlog.processors.format_exc_info, _hider, structlog.dev.ConsoleRenderer(colors=colours)]
+    last: Processor = (
+        structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer(colors=colours)
+    )
+    return [structlog.processors.format_exc_info, _hider, last]  # a stack trace is text before secrets are looked for

@@ -111,7 +111,7 @@ class RuntimeMetrics:
             registry=registry,
         )  # fmt: skip
         self.packed_bytes = Counter(
-            "generals_packed_bytes", "Bytes of the whole records that hold them", ["record"], registry=registry
+            "generals_packed_bytes", "Bytes of the whole records that hold the boards", ["record"], registry=registry
         )
         self.producer_queue = Gauge("generals_producer_queue_records", "Records queued or in flight", registry=registry)
         self.kafka_errors = Counter(
@@ -136,7 +136,7 @@ class EngineMetrics:
         # Games per second = rate of this. reason: won, stalemate, tick_limit, aborted.
         self.games_finished = Counter("generals_games_finished", "Games ended", ["reason"], registry=registry)
         self.game_failures = Counter(
-            "generals_game_failures", "Games dropped because of an error of theirs", ["error"], registry=registry
+            "generals_game_failures", "Games given up after an error", ["error"], registry=registry
         )
         self.ticks = Counter("generals_ticks", "Ticks played, summed over games", registry=registry)
         self.game_ticks = Histogram(
@@ -191,7 +191,12 @@ class CollectorMetrics:
     """Experiences, rewards, and chunks that were refused."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.experiences = Counter("generals_experiences", "Experiences delivered", ["policy"], registry=registry)
+        self.experiences = Counter(
+            "generals_experiences",
+            "Experiences made of chunks, before they are sent; after a restart some are counted again",
+            ["policy"],
+            registry=registry,
+        )
         self.chunks = Counter("generals_chunks", "Chunks turned into experiences", registry=registry)
         # reason: one of the validation's own words.
         self.validation_failures = Counter(
@@ -231,17 +236,23 @@ class WriterMetrics:
         )  # fmt: skip
         # reason: unavailable, full, refused.
         self.retries = Counter(
-            "generals_storage_retries", "Storage requests tried again", ["destination", "reason"], registry=registry
+            "generals_storage_retries",
+            "Times that a destination paused because its store failed",
+            ["destination", "reason"],
+            registry=registry,
         )
         # outcome: new, resumed (left by a crash), foreign (another process was faster).
         self.claims = Counter(
             "generals_writer_claims", "Segments claimed", ["destination", "outcome"], registry=registry
         )
         self.open_hours = Gauge(
-            "generals_writer_open_hours", "Hours with data not yet written", ["destination"], registry=registry
+            "generals_writer_open_hours",
+            "Hours of record time in open segments, of all partitions",
+            ["destination"],
+            registry=registry,
         )
         self.buffered_bytes = Gauge(
-            "generals_writer_buffered_bytes", "Memory held by them", ["destination"], registry=registry
+            "generals_writer_buffered_bytes", "Bytes of records in open segments", ["destination"], registry=registry
         )
 
 
@@ -251,7 +262,9 @@ class TrainerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.buffer_size = Gauge("generals_buffer_experiences", "Experiences in the buffer", registry=registry)
         self.buffer_capacity = Gauge("generals_buffer_capacity_experiences", "Room in the buffer", registry=registry)
-        self.buffer_utilisation = Gauge("generals_buffer_utilisation_ratio", "Size by capacity", registry=registry)
+        self.buffer_utilisation = Gauge(
+            "generals_buffer_utilisation_ratio", "Rows in use, of the buffer's capacity", registry=registry
+        )
         self.buffer_bytes = Gauge("generals_buffer_bytes", "Memory of the buffer", registry=registry)
         self.inserted = Counter("generals_buffer_inserted", "Experiences put into the buffer", registry=registry)
         self.left_out = Counter(
@@ -273,7 +286,9 @@ class TrainerMetrics:
         self.q_value = Gauge(
             "generals_trainer_q_value", "Mean value of the actions in the last step", registry=registry
         )
-        self.gradient_norm = Gauge("generals_trainer_gradient_norm", "Before clipping", registry=registry)
+        self.gradient_norm = Gauge(
+            "generals_trainer_gradient_norm", "Norm of the last step's gradient, before clipping", registry=registry
+        )
         self.policy_version = Gauge("generals_published_policy_version", "Newest version published", registry=registry)
         self.checkpoint_seconds = Histogram(
             "generals_checkpoint_seconds", "Time to write a checkpoint", buckets=STORAGE_S, registry=registry

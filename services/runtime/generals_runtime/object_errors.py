@@ -3,7 +3,7 @@
 StoreError
 ├── NotFound
 ├── AlreadyExists      somebody's object lies there; with deterministic objects: compare, it may be one's own
-├── StoreUnavailable   the only one worth trying again: 5xx, throttling, time-outs, a network that is away
+├── StoreUnavailable   passes by itself: 5xx, throttling, time-outs, a network that is away
 ├── StoreFull          waiting helps only if somebody makes room
 └── StoreRefused       permission, credentials, a missing bucket, a wrong URL: a person has to act
 """

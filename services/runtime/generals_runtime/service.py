@@ -181,7 +181,7 @@ def main(
     name: str,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """All of a service's `__main__`: settings → logging → metrics → health → loop. Returns the exit code."""
+    """All of a service's `__main__`: settings → logging → tracing → service → health → loop. Returns the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given:
         sys.stderr.write(f"python -m generals_{name} takes no arguments: it is configured by GENERALS_CONFIG (a YAML) ")

@@ -111,7 +111,9 @@ class TracingSettings(SettingsGroup):
         pattern=r"^(https?://\S+)?$",
         description="OTLP over HTTP: http://host:4318/v1/traces; null or empty: no tracing",
     )
-    sampled_share: float = Field(default=0.01, gt=0, le=1, description="of the chunks are followed; the engine draws")
+    sampled_share: float = Field(
+        default=0.01, gt=0, le=1, description="share of the chunks that are followed; the engine draws them"
+    )
 
 
 class ObservabilitySettings(SettingsGroup):

@@ -148,9 +148,9 @@ class _Reading:
             return self.dedup.accept(source)
         except SourceChanged as error:
             raise ClaimConflict(
-                f"{self._log.topic} partition {self._log.number}, offset {offset}: the record was made from topic "
-                f"{source.topic} with id {source.topic_id}, those before it when that had id {self.dedup.source_id}: "
-                f"{source.topic} was deleted and created anew, so repeats can no longer be told. Delete "
+                f"{self._log.topic} partition {self._log.number}, offset {offset}: this record was made from topic "
+                f"{source.topic} with id {source.topic_id}, the records before it from id {self.dedup.source_id}: "
+                f"{source.topic} was deleted and created anew, so repeats can no longer be recognised. Delete "
                 f"{self._log.topic} too, or take another kafka.topic_prefix, and give the writer an empty destination."
             ) from error
 

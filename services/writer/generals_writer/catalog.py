@@ -142,7 +142,13 @@ def read_chains(store: ObjectStore, topic: str | None = None) -> list[Chain]:
             chain.broken.append(Problem("corrupt", info.key, str(error)))
             continue
         if (claim.log, claim.first) != (log, first):
-            chain.broken.append(Problem("corrupt", info.key, f"it claims {claim.log} from {claim.first} on"))
+            chain.broken.append(
+                Problem(
+                    "corrupt",
+                    info.key,
+                    f"it claims {claim.topic} partition {claim.partition} from offset {claim.first} on",
+                )
+            )
             continue
         chain.segments.append(Segment(claim, _seal(store, chain, claim)))
     for chain in chains.values():

@@ -79,7 +79,8 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The records [first, end) of one partition. `writer` and `created_ms` say who made it; all else is the cut.
+    """The records [first, end) of one partition. `writer`, `writer_version` and `created_ms` say who made it and when;
+    all else is the cut.
 
     topic_id: the Kafka id of the experiences topic.  before, after: the cursors at first and at end.
     """

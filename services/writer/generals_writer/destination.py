@@ -252,7 +252,7 @@ class DestinationWriter:
         """The gap is a segment like any other, though of no records; a rival may have written down less of it."""
         while cursor.offset < low:
             self._log.error("the log lost what was not archived", partition=number, first=cursor.offset, end=low)
-            cursor = self._publish(number, self._publisher(number).skip_expired(cursor, low))
+            cursor = self._publish(number, self._publisher(number).expired(cursor, low, self._destination.format))
         return cursor
 
     def _fetch_from_segments(self) -> None:

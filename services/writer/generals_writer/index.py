@@ -56,11 +56,9 @@ def read_index(store: ObjectStore, folder: str) -> Entries:
     """The entries of a folder's index by object name; empty if there is none or it is damaged."""
     try:
         found = json.loads(store.get(folder + INDEX))
-    except (NotFound, ValueError):
+        return {entry["name"]: entry for entry in found["objects"]} if found["version"] == VERSION else {}
+    except (NotFound, ValueError, LookupError, TypeError):  # made anew from the objects, so never a reason to end
         return {}
-    if not isinstance(found, dict) or found.get("version") != VERSION:
-        return {}
-    return {entry["name"]: entry for entry in found["objects"]}
 
 
 def _index_rows(store: ObjectStore, folder: str, entries: Mapping[str, dict[str, Any]]) -> None:

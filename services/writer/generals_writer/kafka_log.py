@@ -78,7 +78,7 @@ def check_within(log: LogPartition, offset: int, low: int, high: int) -> None:
     if offset > high:
         raise ClaimConflict(
             f"{log.topic} partition {log.number} ends at offset {high}, but the archive has claimed up to {offset}: "
-            "the log was cut or is another one"
+            "the log was cut or is another one. Give the writer an empty destination"
         )
 
 

@@ -7,7 +7,7 @@ FIRST_S, LONGEST_S = 0.5, 60.0
 
 @dataclass(slots=True)
 class Pause:
-    """A store that fails: since when, why, and when to try again."""
+    """A store that fails: how often so far, why, and when to try again."""
 
     until: float = 0.0
     attempts: int = 0

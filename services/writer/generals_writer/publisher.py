@@ -12,7 +12,7 @@ Why no crash, zombie or rival can lose or double a record:
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Literal, Protocol, TypeAlias
 
@@ -104,9 +104,9 @@ class Publisher:
                 return (yield from self._foreign(found))
         return (yield from self._complete(built, "new"))
 
-    def skip_expired(self, before: Cursor, end: int) -> Built:
+    def expired(self, before: Cursor, end: int, format_name: str) -> Built:
         """A claim over offsets that the log no longer holds, so that the chain stays whole and says what is missing."""
-        built = build([], before=before, end=end, origin=self._origin, format_name="parquet")
+        built = build([], before=before, end=end, origin=self._origin, format_name=format_name)
         return replace(built, claim=replace(built.claim, counts=Counts(expired=end - before.offset)))
 
     def _begin(self) -> Settling:
@@ -219,9 +219,12 @@ def rebuild(claim: Claim, log: Log) -> Built:
         created_ms=claim.created_ms,
     )
     if built.claim != claim:
+        said, found = asdict(claim), asdict(built.claim)
+        differing = ", ".join(name for name in said if said[name] != found[name])
         raise ClaimConflict(
-            f"the log of {claim.topic} partition {claim.partition}, offsets {claim.first} to {claim.end}, holds "
-            f"{built.claim.counts}, but the claim made by {claim.writer or 'an unknown writer'} says {claim.counts}"
+            f"the log of {claim.topic} partition {claim.partition}, offsets {claim.first} to {claim.end}, gives a "
+            f"claim with other {differing} ({built.claim.counts}) than {claim.writer or 'an unknown writer'} made "
+            f"({claim.counts}): it is another log. Give the writer an empty destination"
         )
     return built
 

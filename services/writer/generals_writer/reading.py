@@ -1,8 +1,8 @@
 """Reading an archive back: the same batches as the live stream gives, exactly.
 
 Unusual: rows lie by game inside an object. Order `log` gives the batches of each partition in the order of the topic;
-it holds one segment's batches, compressed, at a time. Order `stored` gives them as they lie, a row group at a time, and
-`shuffled` draws objects in random order: both are faster, and right for training.
+it holds one run of overlapping objects at a time, compressed if that is large. Order `stored` gives them as they lie, a
+row group at a time, and `shuffled` draws objects in random order: both are faster, and right for training.
 """
 
 from collections import OrderedDict
@@ -28,7 +28,7 @@ from generals_writer.generations import Held
 from generals_writer.layout import HOUR_MS, LogPartition
 
 Order: TypeAlias = Literal["log", "stored", "shuffled"]
-ASK = "merged or pruned meanwhile: read again; else see `generals archive verify`"
+ADVICE = "if it was merged or pruned meanwhile, read again; if not, run `generals archive verify`"
 PACK_ABOVE_ROWS = 100_000
 """Runs of objects with more rows than this are compressed again while they are put in the order of the log."""
 
@@ -195,9 +195,9 @@ def read_object(store: ObjectStore, held: Held) -> Iterator[Entry]:
     try:
         data = store.get(held.key)
     except NotFound as error:
-        raise CorruptObject(f"{held.key} is not there; {ASK}") from error
+        raise CorruptObject(f"{held.key} is not there; {ADVICE}") from error
     if sha256(data).hexdigest() != held.sha256:
-        raise CorruptObject(f"{held.key} is not what was sealed; {ASK}")
+        raise CorruptObject(f"{held.key} is not what was sealed; {ADVICE}")
     yield from form.read(data)
 
 

@@ -32,10 +32,10 @@ class Rotation(SettingsGroup):
     records: int = Field(
         default=50_000, ge=1, description="records of the topic, of up to 256 experiences each (`engine.chunk_ticks`)"
     )
-    bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="of records as they lie in the log")
+    bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="of its records as they lie in the log")
     record_seconds: float = Field(default=3600.0, gt=0, description="time between its records' timestamps")
-    idle_seconds: float = Field(default=30.0, gt=0, description="without a new record in the partition")
-    open_seconds: float = Field(default=300.0, gt=0, description="since its first record came")
+    idle_seconds: float = Field(default=30.0, gt=0, description="time without a new record in the partition")
+    open_seconds: float = Field(default=300.0, gt=0, description="time since its first record came")
 
 
 class WriterSettings(ServiceSettings):
@@ -45,19 +45,21 @@ class WriterSettings(ServiceSettings):
 
     destinations: tuple[Destination, ...] = (Destination(),)
     rotation: Rotation = Rotation()
-    group_prefix: str = Field(default="generals-writer", min_length=1, description="group = prefix-destination")
+    group_prefix: str = Field(
+        default="generals-writer", min_length=1, description="groups are named prefix-destination"
+    )
     buffer_bytes: int = Field(
         default=128 * 1024 * 1024, ge=1, description="records held for one destination; above it the largest is closed"
     )
     on_expired: Literal["stop", "skip"] = Field(
-        default="stop", description="when the log no longer holds what is not archived: skip writes the gap down"
+        default="stop", description="when the log has deleted what is not archived: stop, or skip it and record the gap"
     )
 
     @field_validator("destinations")
     @classmethod
     def _are_some_and_different(cls, destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
         if not destinations:
-            raise ValueError("name one at least")
+            raise ValueError("name at least one destination")
         for what in ("name", "url"):
             values = [getattr(destination, what) for destination in destinations]
             for value in values:

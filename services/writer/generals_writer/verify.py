@@ -29,8 +29,8 @@ Progress = Callable[[str, int], None]
 class VerifyReport:
     """The verdict. missing, duplicate and corrupt are 0 in a whole archive.
 
-    missing: objects, claims or whole runs of offsets that should be there.  duplicate: rows with a key seen before, and
-    offsets claimed twice.  corrupt: objects, claims and seals that are not what was written.
+    missing: objects, claims or whole runs of offsets that should be there.  duplicate: rows with a key seen before,
+    offsets claimed twice, games in two partitions.  corrupt: objects, claims and seals that are not what was written.
     stray: objects that no claim names (harmless to readers that go by claims).
     pending: segments begun and not yet sealed.  behind: records of the log not yet claimed; None if no log was asked.
     lost_chunks, rejected, repeats, unreadable, expired: what the writers counted in the log.
@@ -129,7 +129,11 @@ def _check_chain(chain: Chain, report: VerifyReport) -> None:
         report.add(problem, count)
     for segment in segments[:-1]:
         if segment.seal is None:
-            report.add(Problem("missing", seal_key(chain.log, segment.claim.first), "the seal of a segment gone past"))
+            report.add(
+                Problem(
+                    "missing", seal_key(chain.log, segment.claim.first), "not there, though later segments were claimed"
+                )
+            )
     for segment in segments:
         counts = segment.claim.counts
         report.lost_chunks += counts.lost

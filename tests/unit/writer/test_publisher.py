@@ -151,7 +151,7 @@ def test_a_claim_that_the_log_contradicts_is_refused(seed: int) -> None:
     next(begun)
     other, _ = made_up_log(rng, chunks=6)
     other.records = other.records[1:]
-    with pytest.raises(ClaimConflict, match="holds Counts"):
+    with pytest.raises(ClaimConflict, match=r"with other .*counts.*Give the writer an empty destination"):
         run(Publisher(store, other, origin("heir")).settle())
 
 
@@ -174,9 +174,9 @@ def test_offsets_that_expired_before_they_were_archived_are_claimed_as_such(seed
     publisher = Publisher(store, log, origin())
     cursor = run(publisher.settle())
     assert isinstance(cursor, Cursor)
-    run(publisher.publish(publisher.skip_expired(cursor, 4)))
+    run(publisher.publish(publisher.expired(cursor, 4, "npz")))
     (claim,) = claims_of(store)
-    assert (claim.counts.expired, claim.counts.records, claim.objects, claim.end) == (4, 0, (), 4)
+    assert (claim.counts.expired, claim.counts.records, claim.objects, claim.end, claim.format) == (4, 0, (), 4, "npz")
     log.first = 4
     after = run(Publisher(store, log, origin()).settle())
     assert isinstance(after, Cursor)

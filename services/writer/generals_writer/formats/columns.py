@@ -125,12 +125,6 @@ class Block:
             raise TypeError(f"column {name} is {type(found).__name__}, not plain numbers")
         return found
 
-    def text(self, name: str) -> Text:
-        found = self.columns[name]
-        if not isinstance(found, Text):
-            raise TypeError(f"column {name} is {type(found).__name__}, not text")
-        return found
-
     def bytes_of(self, name: str) -> Bytes:
         found = self.columns[name]
         if not isinstance(found, Bytes):
