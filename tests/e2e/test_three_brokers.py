@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kafka_cluster import three_brokers
 from running_pipeline import MODULES, Pipeline, assert_nothing_is_lost_or_twice
 
 from generals_runtime.broker import EmbeddedBroker
+from generals_runtime.cluster import bootstrap_servers, embedded_cluster
 from generals_runtime.kafka import ensure_topics
 from generals_runtime.settings import KafkaSettings
 
@@ -21,7 +21,7 @@ AWAY_S = 6.0
 
 @pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[list[EmbeddedBroker]]:
-    with three_brokers(tmp_path) as running:
+    with embedded_cluster(tmp_path / "kafka", 3) as running:
         yield running
 
 
@@ -30,9 +30,7 @@ def test_a_trickle_is_borne_and_each_broker_may_be_killed(
     brokers: list[EmbeddedBroker], tmp_path: Path, seed: int
 ) -> None:
     """A trickle, because an idle broker answers late: its answer waits behind a fetch that waits for records."""
-    kafka = KafkaSettings(
-        bootstrap_servers=",".join(broker.bootstrap_servers for broker in brokers), replication_factor=3
-    )
+    kafka = KafkaSettings(bootstrap_servers=bootstrap_servers(brokers), replication_factor=3)
     topics = kafka.topics().with_partitions(PARTITIONS)
     ensure_topics(kafka, replace(topics, games=replace(topics.games, partitions=1)))
     pipeline = Pipeline(tmp_path, kafka, games=16, ticks_per_second=100)

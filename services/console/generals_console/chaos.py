@@ -29,7 +29,8 @@ from generals_console.chaos_stores import CREDENTIALS, S3, SmallDisk, find_s3_se
 from generals_console.processes import Children
 from generals_console.stopping import StopFlag
 from generals_console.topics import lag_of
-from generals_runtime.broker import EmbeddedBroker, free_port
+from generals_runtime.broker import EmbeddedBroker
+from generals_runtime.cluster import REPLICAS, bootstrap_servers, embedded_cluster
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import KafkaUnavailable, ensure_topics
 from generals_runtime.settings import KafkaSettings
@@ -55,6 +56,7 @@ class ChaosOptions:
     faults_per_minute: float = 8.0
     run_dir: Path = Path("runs/chaos")
     ticks_per_second: float = 800.0
+    brokers: int = 1
     engines: int = 2
     collectors: int = 2
     writers: int = 1
@@ -138,14 +140,16 @@ def run_chaos(options: ChaosOptions, stop: StopFlag, say: Say = lambda _: None) 
     with ExitStack() as stack:
         stack.enter_context(_aws_credentials())
         say("starting Apache Kafka")
-        broker = stack.enter_context(EmbeddedBroker(run_dir / "kafka", port=free_port()))
-        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        brokers = stack.enter_context(embedded_cluster(run_dir / "kafka", options.brokers))
+        kafka = KafkaSettings(
+            bootstrap_servers=bootstrap_servers(brokers), replication_factor=min(REPLICAS, options.brokers)
+        )
         ensure_topics(kafka, kafka.topics().with_partitions(PARTITIONS))
         config = run_dir / "chaos.yaml"
         children = stack.enter_context(Children(run_dir / "logs", {"GENERALS_CONFIG": str(config)}))
         stores = stack.enter_context(_stores(options, run_dir, children))
         config.write_text(yaml.safe_dump(_configuration(options, kafka, run_dir, stores), sort_keys=False))
-        run = _Run(options, kafka, broker, children, stores, stop, say, run_dir)
+        run = _Run(options, kafka, brokers, children, stores, stop, say, run_dir)
         run.start()
         run.strike()
         run.recover()
@@ -168,8 +172,8 @@ class _Run:
     """One run."""
 
     def __init__(
-        self, options: ChaosOptions, kafka: KafkaSettings, broker: EmbeddedBroker, children: Children, stores: _Stores,
-        stop: StopFlag, say: Say, run_dir: Path,
+        self, options: ChaosOptions, kafka: KafkaSettings, brokers: list[EmbeddedBroker], children: Children,
+        stores: _Stores, stop: StopFlag, say: Say, run_dir: Path,
     ) -> None:  # fmt: skip
         self._options, self._kafka, self._stores, self._stop, self._say = options, kafka, stores, stop, say
         self._reader_state = run_dir / "reader.json"
@@ -180,7 +184,7 @@ class _Run:
         if library is None:
             stores.left_out["clock jumps"] = "needs libfaketime: pip install libfaketime"
         self._fleet = Fleet(children, self._reader_state, lambda: seeds.getrandbits(31), self._clocks)
-        self._injector = Injector(self._fleet, broker, stores.s3, stores.disk)
+        self._injector = Injector(self._fleet, brokers, stores.s3, stores.disk)
         self._faults: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -352,7 +356,10 @@ def _stores(options: ChaosOptions, run_dir: Path, children: Children) -> Iterato
 def _configuration(options: ChaosOptions, kafka: KafkaSettings, run_dir: Path, stores: _Stores) -> dict[str, Any]:
     """The one YAML of all services: small segments and short sessions, so that much happens in little time."""
     return {
-        "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+        "kafka": {
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "replication_factor": kafka.replication_factor,
+        },
         "observability": {"log_format": "json", "stop_within_s": 15.0, "stall_after_s": 60.0},
         "engine": {
             "games": 32,

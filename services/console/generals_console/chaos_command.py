@@ -19,6 +19,7 @@ def run(
     run_dir: Path | None,
     ticks_per_second: float,
     trainer: bool,
+    brokers: int,
     as_json: bool,
 ) -> int:
     """Run chaos, print its table; 0 if nothing was lost, nothing doubled and everybody recovered, else 1.
@@ -34,6 +35,7 @@ def run(
         run_dir=run_dir or Path("runs") / time.strftime("chaos-%Y%m%d-%H%M%S"),
         ticks_per_second=ticks_per_second,
         trainer=trainer,
+        brokers=brokers,
     )
     with StopFlag() as stop:
         result = run_chaos(options, stop, lambda what: console.print(what, markup=False, highlight=False))

@@ -1,6 +1,6 @@
 """How each kind of fault is done, and undone when its time is over.
 
-Processes are struck from the loop's own thread: the kernel ends a child when the thread that started it ends. Broker,
+Processes are struck from the loop's own thread: the kernel ends a child when the thread that started it ends. Brokers,
 S3 and disk have a thread each, since to start a broker again takes seconds; each takes one fault after the other.
 """
 
@@ -39,8 +39,8 @@ class _Job:
 class Injector:
     """Does faults. `step` is to be called often: it ends those whose time is over."""
 
-    def __init__(self, fleet: Fleet, broker: EmbeddedBroker, s3: S3 | None, disk: SmallDisk | None) -> None:
-        self._fleet, self._broker, self._s3, self._disk = fleet, broker, s3, disk
+    def __init__(self, fleet: Fleet, brokers: list[EmbeddedBroker], s3: S3 | None, disk: SmallDisk | None) -> None:
+        self._fleet, self._brokers, self._s3, self._disk = fleet, brokers, s3, disk
         self._endings: list[_Ending] = []
         self._jobs: list[_Job] = []
         self._threads = {name: ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("broker", "s3", "disk")}
@@ -73,7 +73,7 @@ class Injector:
         for job in [job for job in self._jobs if job.future.done()]:
             self._jobs.remove(job)
             job.future.result()
-            if job.stops_all:  # everybody needs the broker: each has to show that it works again
+            if job.stops_all:  # everybody needs the brokers: each has to show that it works again
                 for member in self._fleet.members:
                     self._fleet.expect_recovery(member, job.since)
 
@@ -105,16 +105,17 @@ class Injector:
         raise ValueError(f"there is no {fault.target} to strike")
 
     def _strike_broker(self, fault: Fault) -> None:
+        broker = self._brokers[int(fault.pick * len(self._brokers))]
         if fault.kind == "freeze":
-            pid = self._broker.pid
+            pid = broker.pid
             _for_a_while(lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT), fault.lasts_s)
             return
         if fault.kind == "kill -9":
-            self._broker.kill()
+            broker.kill()
         else:
-            self._broker.stop()
+            broker.stop()
         time.sleep(fault.lasts_s)
-        self._broker.start(BROKER_START_S)
+        broker.start(BROKER_START_S)
 
 
 def _for_a_while(begin: Callable[[], None], end: Callable[[], None], seconds: float) -> None:

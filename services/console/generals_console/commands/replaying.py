@@ -60,10 +60,13 @@ def retensorise(
 def chaos(
     minutes: Annotated[float, typer.Option(min=0.5, help="How long to strike.")] = 5.0,
     seed: Annotated[int, typer.Option(help="The plan of faults is a function of it.")] = 1,
-    faults_per_minute: Annotated[float, typer.Option(min=0.1)] = 8.0,
+    faults_per_minute: Annotated[float, typer.Option(min=0.1, help="How many faults are injected a minute.")] = 8.0,
     run_dir: Annotated[Path | None, typer.Option(help="For logs, data and archive.", show_default="runs/TIME")] = None,
     ticks_per_second: Annotated[float, typer.Option(min=1, help="Pace of all engines together.")] = 800.0,
     trainer: Annotated[bool, typer.Option("--trainer", help="Run and strike a trainer too.")] = False,
+    brokers: Annotated[
+        int, typer.Option(min=1, max=9, help="Kafka's brokers; of several one after the other is struck.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Kill, freeze, scale and starve services under load, make clocks jump; then audit.
@@ -80,6 +83,7 @@ def chaos(
             run_dir=run_dir,
             ticks_per_second=ticks_per_second,
             trainer=trainer,
+            brokers=brokers,
             as_json=as_json,
         )
     )
