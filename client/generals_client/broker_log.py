@@ -6,6 +6,7 @@ Questions are asked again for a while: right after a broker came back it knows n
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
@@ -91,7 +92,8 @@ class BrokerLog:
                 return ask()
             except KafkaException:
                 # Otherwise librdkafka may ask the broker that led the partition before, again and again.
-                self._consumer.list_topics(self._topic, timeout=ANSWER_S)
+                with suppress(KafkaException):  # the first error says more
+                    self._consumer.list_topics(self._topic, timeout=ANSWER_S)
                 raise
 
         return _patiently(asked)

@@ -27,8 +27,9 @@ class PolicyRef:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a game ended. `winners` are the living players of the winning team, or all of them if none lives;
-    empty if nobody won."""
+    """How a game ended. `winners` are the living players of the winning team, or the whole team if none of it lives;
+    empty if nobody won.
+    """
 
     winners: tuple[int, ...]
     reason: EndReason

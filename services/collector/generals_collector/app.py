@@ -103,7 +103,7 @@ class Intake:
         app.task(self._acknowledge)
 
     async def ends(self, within_s: float) -> dict[int, int]:
-        """Where our partitions end. Raises TimeoutError."""
+        """Where our partitions end. Raises TimeoutError, KafkaError."""
         found = await cast("SourceConsumer", self._app.consumer).ends(within_s)
         return {tp.partition: end for tp, end in found.items()}
 

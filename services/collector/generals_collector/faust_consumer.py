@@ -57,10 +57,11 @@ class SourceConsumer(KafkaConsumer):
         return await super().wait_first(_rest_of(handing, waited_for), *others, timeout=timeout)
 
     async def ends(self, within_s: float) -> Mapping[TP, int]:
-        """Where our partitions end. Raises TimeoutError.
+        """Where our partitions end. Raises TimeoutError, KafkaError.
 
-        Faust asks in its fetching thread, by one of two workers that also fetch and commit. For a partition without a
-        leader that one would wait 90 s, and the other with the next question: so the time is limited there.
+        Faust asks in its fetching thread, which has two workers for everything: fetching, committing, questions. For a
+        partition without a leader one of them would wait 90 s, and the next question would take the other: so the time
+        is limited in that thread.
         """
         thread, partitions = self._thread, list(self.assignment())
 
@@ -88,8 +89,9 @@ class _Thread(AIOKafkaConsumerThread):
 def hear_group_errors(coordinator: Any) -> None:
     """Let aiokafka's group coordinator ask again where it is told that the group cannot answer for now.
 
-    Of an answer about commits it reads the partitions alone. While the group moves to another broker, or is loaded,
-    there are none in it, only an error: it took that for a group without commits, which begins with the log.
+    aiokafka reads only the partitions of an answer about commits. While the group moves to another broker, or is
+    loaded, the answer has none, only an error: aiokafka takes that for a group without commits, which begins with the
+    log.
     """
     send = coordinator._send_req
 

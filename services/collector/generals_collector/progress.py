@@ -57,7 +57,7 @@ class Progress:
             self._moved[partition] = self._clock()
 
     def look(self, ask: Callable[[], Mapping[int, int]]) -> list[Beyond]:
-        """Ask where the log ends. Returns the partitions that ended, in two looks running, before what is collected.
+        """Ask where the log ends. Returns partitions whose log ended, in two looks in a row, before what was collected.
 
         A caught-up partition counts as moving, and so do all while the broker does not say (`ask` gives nothing). The
         answer may be seconds old when it comes, and records go on being acknowledged meanwhile: a log may well end

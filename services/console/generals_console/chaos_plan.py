@@ -42,7 +42,8 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: at_s after the start of the load, for lasts_s; pick chooses among a service's processes, 0 … 1.
+    """One fault: at_s after the start of the load, for lasts_s; pick chooses among a service's processes or the
+    brokers, 0 … 1.
 
     jump_s: how far a clock jumps, forward or back; 0 for other kinds.
     """

@@ -69,13 +69,16 @@ class Fields:
         return places
 
     def armies(self, field: str, *, optional: bool = False) -> tuple[Pair, ...]:
-        """(tile, army) pairs. None may stand on a mountain or an obstacle."""
-        pairs = []
+        """(tile, army) pairs, a tile once. None may stand on a mountain or an obstacle."""
+        pairs: dict[int, int] = {}
         for index, value in enumerate(self._list(field, optional=optional)):
             name = f"{field}[{index}]"
             tile, army = self._tuple(value, name, "[tile, army]", 2)
-            pairs.append((self._open(tile, f"{name}[0]"), self._number(army, f"{name}[1]", -MOST_UNITS, MOST_UNITS)))
-        return tuple(pairs)
+            place = self._open(tile, f"{name}[0]")
+            if place in pairs:
+                raise MalformedGame(f"{name}[0]", f"is tile {place}, which {field} has already")
+            pairs[place] = self._number(army, f"{name}[1]", -MOST_UNITS, MOST_UNITS)
+        return tuple(pairs.items())
 
     def generals(self) -> tuple[int | None, ...]:
         """One tile a player; null for one who never joined."""

@@ -54,7 +54,7 @@ class GameState:
     neutralise_at: `[P]`, the tick in which a surrendered player's land is given away, or `NEVER`.
     idle: how many ticks in a row no move was executed.
     winners, reason: None while the game is on. Winners are the living players of the last team, or
-    all of it if none of them lives.
+    the whole team if none of it lives.
     """
 
     width: int
@@ -159,7 +159,7 @@ def is_over(state: GameState) -> bool:
 
 
 def winners(state: GameState) -> tuple[int, ...]:
-    """The living players of the winning team, or all of them if none lives; nobody while the game is on."""
+    """The living players of the winning team, or the whole team if none of it lives; nobody while the game is on."""
     return state.winners or ()
 
 

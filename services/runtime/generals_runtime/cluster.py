@@ -21,6 +21,7 @@ def embedded_cluster(folder: Path, brokers: int) -> Iterator[list[EmbeddedBroker
     ports = {number: (free_port(), free_port()) for number in range(1, brokers + 1)}
     voters = ",".join(f"{number}@{HOST}:{controller}" for number, (_, controller) in ports.items())
     replicas = min(REPLICAS, brokers)
+    in_sync = "2" if replicas >= REPLICAS else "1"
     with ExitStack() as stack:
         made = []
         for number, (port, controller) in ports.items():
@@ -30,10 +31,14 @@ def embedded_cluster(folder: Path, brokers: int) -> Iterator[list[EmbeddedBroker
                 "listeners": f"BROKER://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
                 "offsets.topic.replication.factor": str(replicas),
                 "transaction.state.log.replication.factor": str(replicas),
-                "min.insync.replicas": "2" if replicas >= REPLICAS else "1",
+                "transaction.state.log.min.isr": in_sync,
+                "share.coordinator.state.topic.replication.factor": str(replicas),
+                "share.coordinator.state.topic.min.isr": in_sync,
+                "min.insync.replicas": in_sync,
             }
+            heap = "768m" if brokers == 1 else "512m"
             broker = EmbeddedBroker(
-                folder / f"broker-{number}", port=port, heap="512m", cluster_id=cluster_id, settings=settings
+                folder / f"broker-{number}", port=port, heap=heap, cluster_id=cluster_id, settings=settings
             )
             stack.callback(broker.kill)
             made.append(broker)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -51,11 +52,13 @@ def log_bounds(consumer: Consumer, topic: str, partition: int, *, within_s: floa
     spot = TopicPartition(topic, partition)
 
     def ask(timeout_s: float) -> tuple[int, int] | None:
+        until = time.monotonic() + timeout_s
         try:
             return consumer.get_watermark_offsets(spot, timeout=timeout_s)
         except KafkaException:
             # Otherwise librdkafka may ask the broker that led the partition before, again and again.
-            consumer.list_topics(topic, timeout=timeout_s)
+            with suppress(KafkaException):  # the first error says more
+                consumer.list_topics(topic, timeout=max(0.1, until - time.monotonic()))
             raise
 
     return patiently(ask, f"the offsets of {topic}[{partition}]", within_s=within_s)

@@ -108,7 +108,7 @@ class LocalStore:
                 raise StoreFull(f"{message}. Make room.") from None
             if error.errno in _REFUSED:
                 raise StoreRefused(
-                    f"{message}. The folder must be readable and writable, its file system know hard links."
+                    f"{message}. The folder must be readable and writable, and its file system must support hard links."
                 ) from None
             if error.errno in _AWAY:
                 raise StoreUnavailable(message) from None

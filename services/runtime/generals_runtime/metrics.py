@@ -263,7 +263,9 @@ class TrainerMetrics:
         self.buffer_size = Gauge("generals_buffer_experiences", "Experiences in the buffer", registry=registry)
         self.buffer_capacity = Gauge("generals_buffer_capacity_experiences", "Room in the buffer", registry=registry)
         self.buffer_utilisation = Gauge(
-            "generals_buffer_utilisation_ratio", "Rows in use, of the buffer's capacity", registry=registry
+            "generals_buffer_utilisation_ratio",
+            "Share of the buffers' capacity that is in use, in rows",
+            registry=registry,
         )
         self.buffer_bytes = Gauge("generals_buffer_bytes", "Memory of the buffer", registry=registry)
         self.inserted = Counter("generals_buffer_inserted", "Experiences put into the buffer", registry=registry)

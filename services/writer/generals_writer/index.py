@@ -56,8 +56,10 @@ def read_index(store: ObjectStore, folder: str) -> Entries:
     """The entries of a folder's index by object name; empty if there is none or it is damaged."""
     try:
         found = json.loads(store.get(folder + INDEX))
-        return {entry["name"]: entry for entry in found["objects"]} if found["version"] == VERSION else {}
-    except (NotFound, ValueError, LookupError, TypeError):  # made anew from the objects, so never a reason to end
+        if found["version"] != VERSION:
+            return {}
+        return {entry["name"]: entry for entry in found["objects"] if {"rows", "bytes"} <= entry.keys()}
+    except (NotFound, ValueError, LookupError, TypeError, AttributeError):  # derived: `rebuild_indices` makes it anew
         return {}
 
 

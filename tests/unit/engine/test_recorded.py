@@ -145,6 +145,7 @@ def test_a_missing_field_is_named(missing: str) -> None:
         ("swamps", [5], "swamps[0]", "is tile 5, which is among the mountains, too"),
         ("cities", [[1]], "cities[0]", r"is \[1\]; \[tile, army\] was expected"),
         ("cities", [[5, 3]], "cities[0][0]", "is tile 5, which is among the mountains, too"),
+        ("cities", [[1, 40], [1, 40]], "cities[1][0]", "is tile 1, which cities has already"),
         ("cities", [[1, 3.5]], "cities[0][1]", "is 3.5; a whole number"),
         ("neutral_armies", [[2, 10**12]], "neutral_armies[0][1]", "is 1000000000000; -10000000 to 10000000"),
         ("generals", [0], "generals", "has 1 entries for 2 players"),

@@ -65,7 +65,10 @@ def chaos(
     ticks_per_second: Annotated[float, typer.Option(min=1, help="Pace of all engines together.")] = 800.0,
     trainer: Annotated[bool, typer.Option("--trainer", help="Run and strike a trainer too.")] = False,
     brokers: Annotated[
-        int, typer.Option(min=1, max=9, help="Kafka's brokers; of several one after the other is struck.")
+        int,
+        typer.Option(
+            min=1, max=9, help="How many brokers; of several one drawn at random is struck, never two at once."
+        ),
     ] = 1,
     as_json: Json = False,
 ) -> None:
