@@ -10,6 +10,8 @@ import threading
 import time
 
 EVERY_S = 60.0
+SOON_S = 5.0
+_freed = threading.Event()
 
 
 def give_back() -> bool:
@@ -18,12 +20,19 @@ def give_back() -> bool:
     return trim is not None and bool(trim(ctypes.c_size_t(0)))
 
 
+def give_back_soon() -> None:
+    """Much was freed just now, or will be: do it in some seconds, for that too which follows meanwhile."""
+    _freed.set()
+
+
 def give_back_now_and_then() -> None:
-    """Once a minute, in a thread that ends with the process."""
+    """Once a minute, or soon if that is asked for, in a thread that ends with the process."""
 
     def work() -> None:
         while True:
-            time.sleep(EVERY_S)
+            if _freed.wait(EVERY_S):
+                time.sleep(SOON_S)
+                _freed.clear()
             give_back()
 
     threading.Thread(target=work, name="memory", daemon=True).start()

@@ -22,6 +22,7 @@ from generals_client.client_errors import passes
 from generals_client.positions import Position
 from generals_runtime.errors import OperatorError
 from generals_runtime.kafka import connect, make_consumer, topic_ids
+from generals_runtime.memory import give_back_soon
 from generals_runtime.metrics import RuntimeMetrics, WriterMetrics
 from generals_runtime.objects import ObjectStore, StoreError, StoreFull, StoreRefused, StoreUnavailable, open_store
 from generals_writer import __version__
@@ -296,6 +297,7 @@ class DestinationWriter:
             self._log.warning("another writer was faster", partition=number, writer=published.claim.writer)
         self._commit(number, published.cursor)
         self._archived(published)
+        give_back_soon()
         return published.cursor
 
     def _commit(self, number: int, cursor: Cursor) -> None:

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
-import ctypes
+import ctypes, time
 from pathlib import Path
-from generals_runtime.memory import give_back
+from generals_runtime import memory
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
@@ -20,11 +22,22 @@ for block in blocks:
 for block in blocks[:-1]:  # the last one holds the end of the heap
     libc.free(block)
 before = resident_pages()
-assert give_back()
+HOW
 print(before - resident_pages())
+"""
+NOW = "assert memory.give_back()"
+SOON = """
+memory.SOON_S = 0.1
+memory.give_back_soon()
+memory.give_back_now_and_then()
+deadline = time.monotonic() + 20
+while before - resident_pages() < 10_000 and time.monotonic() < deadline:
+    time.sleep(0.05)
 """
 
 
-def test_what_is_free_below_something_in_use_is_given_back() -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
+@pytest.mark.parametrize("how", [NOW, SOON])
+def test_what_is_free_below_something_in_use_is_given_back(how: str) -> None:
+    program = PROGRAM.replace("HOW", how)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert int(ended.stdout) * 4096 > 40_000_000
