@@ -2,7 +2,8 @@
 
 glibc's malloc gives back what is free at the end of a heap. What is free in its midst stays the process's, and a writer
 that fills and empties its buffers thousands of times is left with the largest heap it ever needed, in each of glibc's
-arenas. `malloc_trim` gives back whole pages in all of them: of a busy writer's 427 MiB, 108, in some milliseconds.
+arenas. `malloc_trim` gives back whole pages in all of them: of a busy writer's 427 MiB, 108, in some milliseconds. Who
+frees much at once should ask for it: what a process keeps otherwise changes by itself, and looks like growth.
 """
 
 import ctypes
