@@ -82,9 +82,9 @@ class _Log:
             self._paused.discard(wanted)
         for message in self._consumer.consume(256, 0.2):
             error = message.error()
-            if error is not None and passes(error):
-                continue
             if error is not None:
+                if passes(error):
+                    continue
                 raise RefillFailed(f"{self._topic}: {error.str()}")
             partition, offset = message.partition() or 0, message.offset() or 0
             if offset in self._offsets[partition]:
