@@ -67,7 +67,8 @@ compose-test: setup  ## bring the stack up, scale it, kill every service, audit
 chaos: setup     ## strike every service under load (MINUTES, SEED), then audit
 	@$(BIN)/generals chaos --minutes $(MINUTES) --seed $(SEED) --trainer
 
-soak: setup      ## run everything for long and see that nothing grows (MINUTES, SEED)
+soak: MINUTES = 120
+soak: setup      ## run everything for two hours and see that nothing grows (MINUTES, SEED)
 	@$(BIN)/generals soak --minutes $(MINUTES) --seed $(SEED)
 
 soak-engine: MINUTES = 10
@@ -77,5 +78,5 @@ soak-engine: setup   ## hold 512 games at 20 x 20 for ten minutes and see that m
 constraints: setup   ## pin what is installed now
 	@$(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v '^uv==' > constraints.txt
 
-clean:           ## remove what make setup and the runs made
+clean:           ## remove .venv, .cache and ALL of runs and data: agents, archives, Kafka's log
 	rm -rf .venv .cache runs data

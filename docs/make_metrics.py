@@ -17,7 +17,8 @@ SERVICES = Path(__file__).parents[1] / "services"
 HEADER = """# Metrics
 
 Every service answers `GET /metrics` in Prometheus' text format on `observability.metrics_port`, if one is set (compose and
-Kubernetes have 9100; `generals serve` answers on its own port). The names are declared, with their reasons, in
+Kubernetes have 9100; `generals serve` answers on its own port, with `generals_served_requests_total{status}` and
+`generals_served_seconds`). The names are declared, with their reasons, in
 `services/runtime/generals_runtime/metrics.py`, and this page is made from there. Labels are bounded: no label is ever a
 game, a version or an offset, and policies beyond the first fifty share `other`. Beside these there are the process's own
 (`process_*`, `python_*`).

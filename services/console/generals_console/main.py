@@ -1,6 +1,7 @@
 """The `generals` command. Commands print for people, or one JSON value with `--json`.
 
-Exit codes: 0 done, 1 it did not work or the verdict is bad, 2 wrong usage or settings, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 it did not work or the verdict is bad, 2 wrong usage or settings, 3 a service that stood still
+ended itself, 130 stopped by Ctrl-C.
 """
 
 import logging
@@ -35,7 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Collect experience for reinforcement learning in Generals.io, on Apache Kafka.",
     epilog="Try: generals demo --seconds 30. "
-    "Exit codes: 0 done, 1 it did not work or the verdict is bad, 2 wrong usage or settings, 130 stopped by Ctrl-C.",
+    "Exit codes: 0 done, 1 it did not work or the verdict is bad, 2 wrong usage or settings, "
+    "3 a service that stood still ended itself, 130 stopped by Ctrl-C.",
 )
 pipeline.register(app)
 games.register(app)

@@ -90,7 +90,10 @@ def prune(
     archive: Archive,
     days: Annotated[float, typer.Option(min=0, help="Hours older than this go.")],
     topic: Topic = None,
-    move_to: Annotated[str | None, typer.Option(help="Another archive that gets them.", show_default="deleted")] = None,
+    move_to: Annotated[
+        str | None,
+        typer.Option(help="A store that gets the objects (no archive: without claims).", show_default="deleted"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -46,10 +46,19 @@ def demo(
     games: Annotated[int, typer.Option(min=1, help="Games played side by side.")] = 64,
     size: Annotated[int, typer.Option(min=8, max=64, help="Width and height of the boards.")] = 12,
     ticks_per_second: Annotated[int, typer.Option(min=0, help="Pace of the engine; 0 is as fast as it goes.")] = 2000,
-    external: Annotated[bool, typer.Option("--external", help="Use the configured Kafka, start none.")] = False,
+    external: Annotated[
+        bool,
+        typer.Option(
+            "--external",
+            help="Use the configured Kafka, start none; so too if GENERALS_KAFKA__BOOTSTRAP_SERVERS is set.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the whole pipeline here for a while, then prove that nothing was lost."""
+    """Run the whole pipeline here for a while, then prove that nothing was lost.
+
+    Exit code 1 unless everything arrived once.
+    """
     from generals_console.demo_command import run
 
     sys.exit(
@@ -74,7 +83,10 @@ def audit(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Count every experience in the topics and the archive: lost, duplicate, pending. Exit code 1 if any is lost."""
+    """Count every experience in the topics and the archive: lost, duplicate, pending.
+
+    Exit code 1 unless it is clean: nothing lost, twice, unreadable or damaged, and both ways of counting agree.
+    """
     from generals_console.archive_rows import archived_rows
     from generals_console.audit import audit as run_audit
 
