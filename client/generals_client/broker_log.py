@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 ANSWER_S = 15.0
 PATIENCE_S = 60.0
 AGAIN_S = 0.2
+OLD_END_S = 3.0
+"""A broker that stood still learns within about a second, when it goes on, that it leads a partition no more."""
 R = TypeVar("R")
 
 
@@ -84,19 +86,32 @@ class BrokerLog:
                 )
         return begins
 
-    def _of_leaders(self, ask: Callable[[], R]) -> R:
-        """What the leaders of partitions answer, patiently."""
+    def _of_leaders(self, ask: Callable[[], R | None]) -> R:
+        """What the leaders of partitions answer, patiently. `ask` says None to an answer that it doubts."""
 
-        def asked() -> R:
+        def asked() -> R | None:
+            answer = None
             try:
-                return ask()
-            except KafkaException:
-                # Otherwise librdkafka may ask the broker that led the partition before, again and again.
-                with suppress(KafkaException):  # the first error says more
-                    self._consumer.list_topics(self._topic, timeout=ANSWER_S)
-                raise
+                answer = ask()
+            finally:
+                if answer is None:
+                    # Otherwise librdkafka may ask the broker that led the partition before, again and again.
+                    with suppress(KafkaException):  # the first error says more
+                        self._consumer.list_topics(self._topic, timeout=ANSWER_S)
+            return answer
 
         return _patiently(asked)
+
+    def _bounds(self, number: int, reached: int) -> tuple[int, int]:
+        """The first offset and the end. An end before `reached` is believed only if it stays for some seconds: a broker
+        that led the partition before may have answered."""
+        spot, believed_at = TopicPartition(self._topic, number), time.monotonic() + OLD_END_S
+
+        def ask() -> tuple[int, int] | None:
+            low, high = self._consumer.get_watermark_offsets(spot, timeout=ANSWER_S)
+            return (low, high) if high >= reached or time.monotonic() >= believed_at else None
+
+        return self._of_leaders(ask)
 
     def within(self, position: Position) -> tuple[Position, int]:
         """The position as a real offset, and the partition's end.
@@ -105,8 +120,7 @@ class BrokerLog:
             PositionLost: the log does not hold the offset.
         """
         number = position.partition
-        asked = TopicPartition(self._topic, number)
-        low, high = self._of_leaders(lambda: self._consumer.get_watermark_offsets(asked, timeout=ANSWER_S))
+        low, high = self._bounds(number, position.offset)
         if position.offset in (OFFSET_BEGINNING, OFFSET_END):
             return Position(self._topic, number, low if position.offset == OFFSET_BEGINNING else high), high
         if not low <= position.offset <= high:

@@ -91,7 +91,7 @@ class SourceLog:
         if within_s <= 0:
             return Start(commit, commit)
         try:
-            first, end = log_bounds(consumer, self.topic, number, within_s=within_s)
+            first, end = log_bounds(consumer, self.topic, number, reached=commit, within_s=within_s)
         except KafkaUnavailable as error:
             _log.warning("where the log ends is not known", partition=number, error=str(error))
             return Start(commit, commit)

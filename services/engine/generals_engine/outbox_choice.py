@@ -43,7 +43,7 @@ def _spilling(
     reader = KafkaLog(settings.kafka)
     ends = reader.ends([(topic, number) for topic, count in partitions.items() for number in range(count)])
     log = SpillLog(folder, max_bytes=settings.spill_max_bytes, ends=ends, ids=ids)
-    settle_s = REPLICAS_SETTLE_S if settings.kafka.replication_factor > 1 else SETTLE_S
+    settle_s = REPLICAS_SETTLE_S if reader.replicated(partitions) else SETTLE_S
     recovery = Recovery(log, reader, ids, settle_s=settle_s)
     producer = OrderedProducer(settings.kafka, client_id="generals-engine")
     # What is on its way must find room on disk beside what it follows.

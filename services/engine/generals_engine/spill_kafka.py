@@ -38,7 +38,7 @@ class KafkaLog:
         self._rest_until = clock()
         self._positions: dict[Spot, int] = {}
         self._reason = ""
-        self._ask_who_leads = False
+        self._moved: set[str] = set()
         self._hides, self._hides_until = True, clock()
 
     def ends(self, spots: Iterable[Spot]) -> dict[Spot, int]:
@@ -64,18 +64,32 @@ class KafkaLog:
     def hides(self, spots: Iterable[Spot]) -> bool:
         """As asked a second ago at most. Of three replicas two must have a record before it is seen."""
         if self._clock() >= self._hides_until:
-            self._hides = any(self._lacks_replicas(spot) for spot in spots)
+            numbers: dict[str, list[int]] = {}
+            for topic, number in spots:
+                numbers.setdefault(topic, []).append(number)
+            self._hides = any(self._lacks_replicas(topic, numbers[topic]) for topic in numbers)
             self._hides_until = self._clock() + _HIDES_S
         return self._hides
 
-    def _lacks_replicas(self, spot: Spot) -> bool:
+    def replicated(self, topics: Iterable[str]) -> bool:
+        """Whether any of their partitions has a second replica. Raises KafkaUnavailable."""
+        try:
+            found = [self._consumer.list_topics(topic, timeout=_START_S).topics[topic] for topic in topics]
+        except KafkaException as error:
+            raise KafkaUnavailable(f"Kafka did not say how its topics are replicated: {error.args[0].str()}") from error
+        return any(len(partition.replicas) > 1 for topic in found for partition in topic.partitions.values())
+
+    def _lacks_replicas(self, topic: str, numbers: Iterable[int]) -> bool:
         """Also if nobody says."""
         try:
-            found = self._consumer.list_topics(spot[0], timeout=_ASK_S).topics[spot[0]].partitions.get(spot[1])
+            found = self._consumer.list_topics(topic, timeout=_ASK_S).topics[topic].partitions
         except KafkaException as error:
             self._reason = error.args[0].str()
             return True
-        return found is None or len(found.isrs) < min(2, len(found.replicas) - 1)
+        return any(
+            number not in found or len(found[number].isrs) < min(2, len(found[number].replicas) - 1)
+            for number in numbers
+        )
 
     def seek(self, starts: Mapping[Spot, int]) -> None:
         self._positions = dict(starts)
@@ -103,12 +117,14 @@ class KafkaLog:
         self._consumer.close()
 
     def _ask(self, spot: Spot, timeout_s: float) -> tuple[int, int] | None:
+        topic = spot[0]
         try:
-            if self._ask_who_leads:  # otherwise librdkafka may ask the broker that led the partition before
-                self._consumer.list_topics(spot[0], timeout=timeout_s)
+            if topic in self._moved:  # otherwise librdkafka may ask the broker that led the partition before
+                self._consumer.list_topics(topic, timeout=timeout_s)
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*spot), timeout=timeout_s)
         except KafkaException as error:
-            self._reason, self._ask_who_leads = error.args[0].str(), True
+            self._reason = error.args[0].str()
+            self._moved.add(topic)
             return None
-        self._ask_who_leads = False
+        self._moved.discard(topic)
         return low, high

@@ -16,6 +16,8 @@ from generals_runtime.kafka_clients import REFUSALS, KafkaUnavailable
 from generals_runtime.kafka_topics import TopicMissing
 
 PATIENCE_S = 60.0
+OLD_END_S = 3.0
+"""A broker that stood still learns within about a second, when it goes on, that it leads a partition no more."""
 _ANSWER_S = 10.0
 _AGAIN_S = 0.2
 R = TypeVar("R")
@@ -40,8 +42,13 @@ def partitions_of(consumer: Consumer, topic: str, *, within_s: float = PATIENCE_
     return patiently(ask, f"the partitions of {topic}", within_s=within_s)
 
 
-def log_bounds(consumer: Consumer, topic: str, partition: int, *, within_s: float = PATIENCE_S) -> tuple[int, int]:
+def log_bounds(
+    consumer: Consumer, topic: str, partition: int, *, reached: int = 0, within_s: float = PATIENCE_S
+) -> tuple[int, int]:
     """The oldest offset that a partition holds, and the one that its next record will have.
+
+    reached: an offset that the log is known to have reached. An end before it may be the answer of a broker that led
+    the partition before: only if it stays for some seconds the log was cut.
 
     Of a partition that does not exist, too, it is asked until time is up: right after a broker came back librdkafka
     calls partitions unknown that are there.
@@ -50,16 +57,21 @@ def log_bounds(consumer: Consumer, topic: str, partition: int, *, within_s: floa
         KafkaUnavailable: as `patiently`.
     """
     spot = TopicPartition(topic, partition)
+    believed_at = time.monotonic() + min(OLD_END_S, within_s / 2)
 
     def ask(timeout_s: float) -> tuple[int, int] | None:
         until = time.monotonic() + timeout_s
+        found = None
         try:
-            return consumer.get_watermark_offsets(spot, timeout=timeout_s)
-        except KafkaException:
-            # Otherwise librdkafka may ask the broker that led the partition before, again and again.
-            with suppress(KafkaException):  # the first error says more
-                consumer.list_topics(topic, timeout=max(0.1, until - time.monotonic()))
-            raise
+            low, high = consumer.get_watermark_offsets(spot, timeout=timeout_s)
+            if high >= reached or time.monotonic() >= believed_at:
+                found = low, high
+        finally:
+            if found is None:
+                # Otherwise librdkafka may ask the broker that led the partition before, again and again.
+                with suppress(KafkaException):  # the first error says more
+                    consumer.list_topics(topic, timeout=max(0.1, until - time.monotonic()))
+        return found
 
     return patiently(ask, f"the offsets of {topic}[{partition}]", within_s=within_s)
 

@@ -190,7 +190,7 @@ class DistributedTrainer(Trainer):
         held = {(partition, offset) for part in mine for _, partition, offset in part.buffers.wanted()}
         ordered = sorted(held, key=lambda place: (place[1], place[0]))
         wanted = [(sequence, partition, offset) for sequence, (partition, offset) in enumerate(ordered)]
-        for _, partition, offset, batch in refill(self.settings.kafka, self._topic, wanted):
+        for _, partition, offset, batch in refill(self.settings.kafka, self._topic, wanted, alive=self.alive):
             self.buffers.insert(batch, partition=partition, offset=offset)
             self._note_reward(batch)
             self.alive()

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -23,18 +23,21 @@ class RefillFailed(Exception):
 
 
 def refill(
-    kafka: KafkaSettings, topic: str, wanted: list[tuple[int, int, int]]
+    kafka: KafkaSettings, topic: str, wanted: list[tuple[int, int, int]], *, alive: Callable[[], None]
 ) -> Iterator[tuple[int, int, int, ExperienceBatch]]:
     """(sequence, partition, offset, batch) for each of `wanted` (sequence, partition, offset), in its order.
 
+    alive: called again and again meanwhile, also while nothing comes.
+
     Raises:
         RefillFailed: a record is gone, or the broker does not deliver.
+        KafkaUnavailable: the broker does not say what the log holds.
     """
     if not wanted:
         return
     consumer = make_consumer(kafka, group_id="generals-trainer-refill", client_id="refill")
     try:
-        log = _Log(consumer, topic, wanted)
+        log = _Log(consumer, topic, wanted, alive)
         for sequence, partition, offset in wanted:
             yield sequence, partition, offset, decode_batch(log.next(partition, offset))
     except KafkaException as error:
@@ -46,8 +49,11 @@ def refill(
 class _Log:
     """Wanted records by partition. No group is joined: partitions are assigned by hand, nothing is committed."""
 
-    def __init__(self, consumer: Consumer, topic: str, wanted: list[tuple[int, int, int]]) -> None:
-        self._consumer, self._topic = consumer, topic
+    def __init__(
+        self, consumer: Consumer, topic: str, wanted: list[tuple[int, int, int]], alive: Callable[[], None]
+    ) -> None:
+        self._consumer, self._topic, self._alive = consumer, topic, alive
+        self._reason = "no record came"
         self._offsets: dict[int, set[int]] = {}
         for _, partition, offset in wanted:
             self._offsets.setdefault(partition, set()).add(offset)
@@ -55,7 +61,8 @@ class _Log:
         self._paused: set[int] = set()
         starts = {partition: min(offsets) for partition, offsets in self._offsets.items()}
         for partition, start in starts.items():
-            low, high = log_bounds(consumer, topic, partition)
+            low, high = log_bounds(consumer, topic, partition, reached=max(self._offsets[partition]) + 1)
+            alive()
             if start < low or max(self._offsets[partition]) >= high:
                 raise RefillFailed(
                     f"{topic}[{partition}]: the buffers held {start} … {max(self._offsets[partition])}, "
@@ -70,7 +77,9 @@ class _Log:
         while not queue:
             self._poll(partition)
             if time.monotonic() > deadline:
-                raise RefillFailed(f"{self._topic}[{partition}]: offset {offset} did not come in {PATIENCE_S:g} s")
+                raise RefillFailed(
+                    f"{self._topic}[{partition}]: offset {offset} did not come in {PATIENCE_S:g} s: {self._reason}"
+                )
         found, value = queue.popleft()
         if found != offset:
             raise RefillFailed(f"{self._topic}[{partition}]: offset {offset} is missing, {found} came instead")
@@ -80,12 +89,14 @@ class _Log:
         if wanted in self._paused:
             self._consumer.resume([TopicPartition(self._topic, wanted)])
             self._paused.discard(wanted)
+        self._alive()
         for message in self._consumer.consume(256, 0.2):
             error = message.error()
             if error is not None:
+                self._reason = error.str()
                 if passes(error):
                     continue
-                raise RefillFailed(f"{self._topic}: {error.str()}")
+                raise RefillFailed(f"{self._topic}: {self._reason}")
             partition, offset = message.partition() or 0, message.offset() or 0
             if offset in self._offsets[partition]:
                 self._queues[partition].append((offset, message.value() or b""))

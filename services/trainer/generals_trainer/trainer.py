@@ -346,7 +346,8 @@ class Trainer:
 
     def _refill(self, saved: Checkpoint) -> None:
         self.buffers.begin_refill(saved.buffers)
-        for sequence, partition, offset, batch in refill(self.settings.kafka, self._topic, saved.buffers.wanted()):
+        wanted = saved.buffers.wanted()
+        for sequence, partition, offset, batch in refill(self.settings.kafka, self._topic, wanted, alive=self.alive):
             self.buffers.put_back(batch, sequence=sequence, partition=partition, offset=offset)
             self._note_reward(batch)
             self.alive()

@@ -244,7 +244,7 @@ class DestinationWriter:
         cursor = self._run(self._publisher(number).settle(self._archived))
         self._mine.segments[number] = OpenSegment(cursor)
         log = LogPartition(self._topic, number)
-        low, high = bounds(self._consumer, log)
+        low, high = bounds(self._consumer, log, reached=cursor.offset)
         if self._settings.on_expired == "skip":
             cursor = self._skip_expired(number, cursor, low)
         check_within(log, cursor.offset, low, high)

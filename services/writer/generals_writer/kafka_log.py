@@ -32,7 +32,7 @@ class KafkaLog:
         """The oldest offset that the log holds, and the one that the next record will have."""
         consumer = self._consumer()
         try:
-            return bounds(consumer, log)
+            return log_bounds(consumer, log.topic, log.number)
         finally:
             consumer.close()
 
@@ -48,7 +48,7 @@ class KafkaLog:
             return []
         consumer = self._consumer()
         try:
-            low, high = bounds(consumer, log)
+            low, high = bounds(consumer, log, reached=end)
             check_within(log, first, low, high)
             check_within(log, end, low, high)
             consumer.assign([TopicPartition(log.topic, log.number, first)])
@@ -62,9 +62,9 @@ class KafkaLog:
         )
 
 
-def bounds(consumer: Consumer, log: LogPartition) -> tuple[int, int]:
-    """As KafkaLog.bounds, with a consumer at hand."""
-    return log_bounds(consumer, log.topic, log.number)
+def bounds(consumer: Consumer, log: LogPartition, *, reached: int) -> tuple[int, int]:
+    """As KafkaLog.bounds, with a consumer at hand. reached: a log that ends before this offset is asked for again."""
+    return log_bounds(consumer, log.topic, log.number, reached=reached)
 
 
 def check_within(log: LogPartition, offset: int, low: int, high: int) -> None:
@@ -97,8 +97,9 @@ def _read(consumer: Consumer, log: LogPartition, end: int) -> list[LogRecord]:
             error = message.error()
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
-                    return records
-                if not passes(error):
+                    if (message.offset() or 0) >= end:  # a new leader's end may be behind the old one's for a moment
+                        return records
+                elif not passes(error):
                     raise KafkaUnavailable(f"reading {log.topic} partition {log.number} failed: {error.str()}")
             elif (message.offset() or 0) >= end:
                 return records

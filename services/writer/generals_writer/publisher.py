@@ -223,8 +223,9 @@ def rebuild(claim: Claim, log: Log) -> Built:
         differing = ", ".join(name for name in said if said[name] != found[name])
         raise ClaimConflict(
             f"the log of {claim.topic} partition {claim.partition}, offsets {claim.first} to {claim.end}, gives a "
-            f"claim with other {differing} ({built.claim.counts}) than {claim.writer or 'an unknown writer'} made "
-            f"({claim.counts}): it is another log. Give the writer an empty destination"
+            f"claim with other {differing} ({built.claim.counts}) than {claim.writer or 'an unknown writer'} of "
+            f"version {claim.writer_version or 'unknown'} made ({claim.counts}): the log has been changed, or this "
+            "version reads it otherwise. Let a writer of that version finish it, or give this one an empty destination"
         )
     return built
 

@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
 
 from generals_client import broker_log
 from generals_client.broker_log import BrokerLog
-from generals_client.errors import StreamError, TopicMissing
+from generals_client.errors import PositionLost, StreamError, TopicMissing
 from generals_client.positions import Position
 
 
@@ -39,6 +39,16 @@ class ConsumerWithOldLeaders(Consumer):
         return 3, 5
 
 
+class ConsumerOfAnOldLeader(Consumer):
+    """Its broker stood still while another led the partition, and answers with the end of before."""
+
+    def __init__(self) -> None:
+        super().__init__({0: None}, {0: None})
+
+    def get_watermark_offsets(self, spot: Any, timeout: float) -> tuple[int, int]:
+        return (1, 2) if self.answers else (3, 5)
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_log, "AGAIN_S", 0.0)
@@ -66,6 +76,17 @@ def test_partitions_are_asked_for_until_the_broker_is_ready() -> None:
 def test_a_leader_that_has_moved_is_looked_for_anew(code: int) -> None:
     position = Position("topic", 0, OFFSET_BEGINNING)
     assert opened(ConsumerWithOldLeaders(code)).within(position) == (Position("topic", 0, 3), 5)
+
+
+def test_a_position_behind_the_end_of_an_old_leader_is_not_lost() -> None:
+    position = Position("topic", 0, 5)
+    assert opened(ConsumerOfAnOldLeader()).within(position) == (position, 5)
+
+
+def test_a_position_behind_an_end_that_stays_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_log, "OLD_END_S", 0.0)
+    with pytest.raises(PositionLost, match=r"topic\[0\]: offset 3 is outside the log, which holds 1 … 2"):
+        opened(ConsumerOfAnOldLeader()).within(Position("topic", 0, 3))
 
 
 def test_a_topic_that_the_broker_does_not_know_is_missing_and_not_asked_for_again() -> None:

@@ -1,5 +1,6 @@
 """What Kafka refuses for good ends the reading of its log; what passes does not."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,18 +56,20 @@ def test_what_passes_is_waited_for(code: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 class Cluster:
-    """A consumer of a cluster with so many replicas of one partition, some in sync; it may know an old leader."""
+    """A consumer of a cluster with so many replicas of one partition, some in sync; of topics whose leader has moved it
+    learns that when they are listed."""
 
-    def __init__(self, *, replicas: int = 3, in_sync: int = 3, knows_leader: bool = True) -> None:
-        self.replicas, self.in_sync, self.knows_leader = replicas, in_sync, knows_leader
+    def __init__(self, *, replicas: int = 3, in_sync: int = 3, moved: Iterable[str] = ()) -> None:
+        self.replicas, self.in_sync, self.moved, self.listed = replicas, in_sync, set(moved), 0
 
     def list_topics(self, topic: str, timeout: float) -> Any:
-        self.knows_leader = True
+        self.listed += 1
+        self.moved.discard(topic)
         partition = SimpleNamespace(replicas=list(range(self.replicas)), isrs=list(range(self.in_sync)))
         return SimpleNamespace(topics={topic: SimpleNamespace(partitions={2: partition})})
 
     def get_watermark_offsets(self, spot: Any, timeout: float) -> tuple[int, int]:
-        if not self.knows_leader:
+        if spot.topic in self.moved:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         return 4, 9
 
@@ -97,5 +100,29 @@ def test_replicas_are_asked_for_once_a_second(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_leader_that_has_moved_is_looked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = _of_cluster(Cluster(knows_leader=False), monkeypatch)
+    log = _of_cluster(Cluster(moved=["chunks"]), monkeypatch)
     assert log.ends([("chunks", 2)]) == {("chunks", 2): 9}
+
+
+def test_leaders_of_two_topics_are_looked_for_though_one_answers_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, cluster = [0.0], Cluster(moved=["games"])
+    log = _of_cluster(cluster, monkeypatch, lambda: now[0])
+    assert log.span(("chunks", 2)) == (4, 9)
+    assert log.span(("games", 2)) is None
+    now[0] = 10.0
+    assert log.span(("chunks", 2)) == (4, 9)
+    assert log.span(("games", 2)) == (4, 9)
+
+
+def test_partitions_of_a_topic_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    assert not _of_cluster(cluster, monkeypatch).hides([("chunks", 2), ("chunks", 2)])
+    assert cluster.listed == 1
+
+
+@pytest.mark.parametrize(("replicas", "replicated"), [(1, False), (2, True), (3, True)])
+def test_whether_topics_are_replicated_is_what_kafka_says(
+    replicas: int, replicated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _of_cluster(Cluster(replicas=replicas), monkeypatch)
+    assert log.replicated(["chunks", "games"]) == replicated

@@ -22,7 +22,24 @@ class ConsumerWithOldLeaders:
         self.listed.append(topic)
 
 
+class ConsumerOfAnOldLeader(ConsumerWithOldLeaders):
+    """Its broker stood still while another led the partition, and answers with the end of before."""
+
+    def get_watermark_offsets(self, spot: TopicPartition, timeout: float) -> tuple[int, int]:
+        return (3, 5) if self.listed else (1, 2)
+
+
 def test_a_leader_that_has_moved_is_looked_for_anew() -> None:
     consumer = ConsumerWithOldLeaders()
     assert log_bounds(cast("Consumer", consumer), "experiences", 2, within_s=5.0) == (3, 5)
     assert consumer.listed == ["experiences"]
+
+
+def test_an_end_before_what_was_reached_is_not_believed_at_once() -> None:
+    consumer = ConsumerOfAnOldLeader()
+    assert log_bounds(cast("Consumer", consumer), "experiences", 2, reached=5) == (3, 5)
+
+
+def test_an_end_before_what_was_reached_is_believed_if_it_stays() -> None:
+    consumer = ConsumerOfAnOldLeader()
+    assert log_bounds(cast("Consumer", consumer), "experiences", 2, reached=6, within_s=0.5) == (3, 5)

@@ -151,7 +151,9 @@ def test_a_claim_that_the_log_contradicts_is_refused(seed: int) -> None:
     next(begun)
     other, _ = made_up_log(rng, chunks=6)
     other.records = other.records[1:]
-    with pytest.raises(ClaimConflict, match=r"with other .*counts.*Give the writer an empty destination"):
+    with pytest.raises(
+        ClaimConflict, match=r"with other .*counts.*the log has been changed.*give this one an empty destination"
+    ):
         run(Publisher(store, other, origin("heir")).settle())
 
 
