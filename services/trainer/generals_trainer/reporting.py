@@ -26,7 +26,7 @@ class Report:
 
     def __init__(self, settings: TrainerSettings) -> None:
         self._settings = settings
-        self._topic = settings.kafka.topics().experiences.name
+        self._topic = settings.experiences
         self._metrics = metrics.default().trainer
         self._runtime = metrics.default().runtime
         self._window = Window()

@@ -99,6 +99,11 @@ class TrainerSettings(ServiceSettings):
     learn_from: tuple[str, ...] | None = Field(
         default=None, description="only experiences of these policies; null: of all, for this is off-policy learning"
     )
+    topic: str | None = Field(
+        default=None,
+        min_length=1,
+        description="experiences to learn from, such as `generals retensorise` made; null: those of the collectors",
+    )
     policy: str = Field(
         default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name under which its versions are published"
     )
@@ -120,6 +125,11 @@ class TrainerSettings(ServiceSettings):
     publish_every_s: float | None = Field(default=None, gt=0, description="null: publishes nothing")
     log_every_s: float = Field(default=5.0, gt=0)
     tensorboard: bool = False
+
+    @property
+    def experiences(self) -> str:
+        """The topic that is read."""
+        return self.topic or self.kafka.topics().experiences.name
 
     @property
     def object_store(self) -> str:

@@ -44,7 +44,7 @@ class Trainer:
 
     def __init__(self, settings: TrainerSettings, *, on_sample: Callable[[Sample], None] | None = None) -> None:
         self.settings = settings
-        self._topic = settings.kafka.topics().experiences.name
+        self._topic = settings.experiences
         self.buffers = ReplayBuffers(settings.replay, seed=settings.seed)
         self.limiter = SamplesPerInsert(settings.samples_per_insert, settings.replay.warmup)
         self.learner: Learner | None = None
@@ -74,6 +74,7 @@ class Trainer:
         self._files = Files(self.settings.run_dir, tensorboard=self.settings.tensorboard)
         saved = self._load()
         if saved is not None:
+            self._check_topic(saved)
             self._restore(saved)
         if self._publishes:
             self._publisher = Publisher(
@@ -312,6 +313,13 @@ class Trainer:
                 " part; go on from it with: torchrun --nproc-per-node=1 -m generals_trainer"
             )
         return saved
+
+    def _check_topic(self, saved: Checkpoint) -> None:
+        for topic in {position.topic for position in saved.positions} - {self._topic}:
+            raise CheckpointError(
+                f"the checkpoint in {self.settings.run_dir} has read {topic}, and {self._topic} is to be read now: "
+                "name that topic in trainer.topic, or take another run_dir and group"
+            )
 
     def _restore(self, saved: Checkpoint) -> None:
         self._make_learner(saved.layout).restore(saved.learner)

@@ -69,7 +69,7 @@ class DestinationWriter:
         self.name = destination.name
         self._settings = settings
         self._destination = destination
-        self._topic = settings.kafka.topics().experiences.name
+        self._topic = settings.experiences
         self._group = f"{settings.group_prefix}-{destination.name}"
         self._observer = Observer(destination.name, self._topic, self._group, observed, runtime)
         self._clock = clock

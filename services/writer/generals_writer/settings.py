@@ -45,6 +45,11 @@ class WriterSettings(ServiceSettings):
 
     destinations: tuple[Destination, ...] = (Destination(),)
     rotation: Rotation = Rotation()
+    topic: str | None = Field(
+        default=None,
+        min_length=1,
+        description="experiences to archive, such as `generals retensorise` made; null: those of the collectors",
+    )
     group_prefix: str = Field(
         default="generals-writer", min_length=1, description="groups are named prefix-destination"
     )
@@ -54,6 +59,11 @@ class WriterSettings(ServiceSettings):
     on_expired: Literal["stop", "skip"] = Field(
         default="stop", description="when the log has deleted what is not archived: stop, or skip it and record the gap"
     )
+
+    @property
+    def experiences(self) -> str:
+        """The topic that is archived."""
+        return self.topic or self.kafka.topics().experiences.name
 
     @field_validator("destinations")
     @classmethod
