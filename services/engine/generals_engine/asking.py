@@ -1,9 +1,13 @@
 """Asking the policies that live outside the kernel: each once a tick, for all games it plays in.
 
-A policy that raises, or answers something else than one whole number a view, fails the games it was asked for; the
-worker and the other games go on. Where it has no answer (`NoAnswer`) its players pass.
+A policy that raises, or answers something else than one whole number a view, is asked again for half of the games at a
+time, until it is known which it fails at: those end, the worker and all others go on. Where it has no answer
+(`NoAnswer`) its players pass.
 """
 
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,10 +32,21 @@ class _Question:
     players: list[int] = field(default_factory=list)
     versions: list[Version] = field(default_factory=list)
 
+    def halves(self) -> list[_Question]:
+        """The same asked of half of the games each; nothing if it is of one game."""
+        places = self.places  # ascending
+        middle = bisect_left(places, places[len(places) // 2]) or bisect_right(places, places[0])
+        return [self._part(slice(middle)), self._part(slice(middle, None))] if middle < len(places) else []
+
+    def _part(self, part: slice) -> _Question:
+        return _Question(self.name, self.policy, self.area, self.places[part], self.players[part], self.versions[part])
+
 
 def ask(state: State, seats: Sequence[Seat | None], actions: NDArray[np.int32]) -> None:
     """Fill in `actions` `[G, P]` for the players of batch policies; a failed game's seat gets a `failure`."""
-    for question in _questions(state, seats):
+    waiting = _questions(state, seats)
+    while waiting:
+        question = waiting.pop()
         places, players = np.array(question.places, np.int64), np.array(question.players, np.int32)
         games = np.array([seat.ordinal for place in places if (seat := seats[place]) is not None], np.int64)
         try:
@@ -41,10 +56,10 @@ def ask(state: State, seats: Sequence[Seat | None], actions: NDArray[np.int32]) 
             actions[places, players] = 8 * question.area
         except Exception as error:  # whatever a user's policy raises is its games' failure, not the worker's
             actions[places, players] = 8 * question.area
-            for place in question.places:
-                seat = seats[place]
-                if seat is not None:
-                    seat.failure = f"policy {question.name}: {type(error).__name__}: {error}"
+            if halves := question.halves():
+                waiting += halves
+            elif (failed := seats[question.places[0]]) is not None:
+                failed.failure = f"policy {question.name}: {type(error).__name__}: {error}"
 
 
 def _questions(state: State, seats: Sequence[Seat | None]) -> list[_Question]:

@@ -213,29 +213,34 @@ def test_a_batch_policy_is_shown_what_its_players_see_and_no_more() -> None:
 
 
 class Raises(Idle):
-    """Raises when it is shown a certain game."""
+    """Raises when it is shown one of certain games."""
 
-    def __init__(self, ordinal: int) -> None:
-        self.ordinal = ordinal
+    def __init__(self, *ordinals: int) -> None:
+        self.ordinals = ordinals
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
-        if self.ordinal in observations.games and observations.ticks.max() >= 10:
+        if np.isin(observations.games, self.ordinals).any() and observations.ticks.max() >= 10:
             raise RuntimeError("out of ideas")
         return super().act(observations)
 
 
-def test_a_policy_that_raises_ends_its_own_games_as_aborted_and_the_worker_goes_on() -> None:
-    raising = Policy("raises", EXTERNAL, Raises(0))
-    pool = a_pool(policies=(raising, EXPANDER), games=3)
+@pytest.mark.parametrize("seats", [1, 2])
+@pytest.mark.parametrize("bad", [(0,), (4,), (1, 3), (0, 1, 2, 3, 4)])
+def test_the_games_that_a_policy_raises_at_end_as_aborted_and_its_others_go_on(
+    bad: tuple[int, ...], seats: int
+) -> None:
+    raising = Policy("raises", EXTERNAL, Raises(*bad))
+    pool = a_pool(policies=(raising, EXPANDER if seats == 1 else raising), games=5)
     first = [played for _ in range(11) for played in pool.advance()]
-    assert [played.failure for played in first] == ["policy raises: RuntimeError: out of ideas"] * 3
+    assert [played.failure for played in first] == ["policy raises: RuntimeError: out of ideas"] * len(bad)
     for played in first:
         assert played.summary is not None
+        assert int(played.summary.game_id.rsplit("-", 1)[1]) in bad
         assert played.summary.reason == "aborted"
         assert played.chunk is not None
         assert played.chunk.outcome is not None
         assert played.chunk.outcome.truncated
-    assert pool.running == 3
+    assert pool.running == 5
     later = play(pool, 3)
     assert all(played.failure is None for played in later)
 

@@ -62,7 +62,10 @@ class BatchPolicy(Protocol):
         """Name and version. Chunks say what it was when they began; one that changes is a `ChangingPolicy`."""
 
     def act(self, observations: Observations) -> NDArray[np.int32]:
-        """`[N]` flat actions, one for each observation. What is not legal is a pass."""
+        """`[N]` flat actions, one for each observation. What is not legal is a pass.
+
+        After an exception it is asked again in the same tick, for fewer games, to find those that it fails at.
+        """
 
 
 @runtime_checkable

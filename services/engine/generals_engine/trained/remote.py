@@ -2,7 +2,8 @@
 
 Named by its URL. A GET says which encoding it takes and with which parameters; of a server that only answers, the
 encoding stands after a `#` in the URL where it is not the nine planes. A server that is away, slow, failing or not
-understood gives no answer, so its players pass; one that refuses the question (4xx) fails the games, and says why.
+understood gives no answer, so its players pass; one that refuses the question (4xx) fails the games that it refuses,
+and says why.
 """
 
 import http.client
