@@ -9,7 +9,6 @@ from confluent_kafka import Message
 from matplotlib.figure import Figure
 
 from generals_client import flat
-from generals_console.film import film_of_game
 from generals_console.ranges import TELL_THE_END, Range, read_ranges, whole_log
 from generals_console.tail import describe, record_kind
 from generals_runtime.errors import OperatorError
@@ -83,12 +82,6 @@ def draw_batch(batch: ExperienceBatch, step: int, target: Path) -> None:
     title = f"{batch.game_id}, player {batch.player}, tick {batch.first_tick + step}"
     figure.suptitle(f"{title}: reward {batch.rewards[step]:+.4f}")
     figure.savefig(target, dpi=110)
-
-
-def board_of(chunk: TransitionChunk, index: int) -> tuple[Any, Any, int]:
-    """Tiles, armies and width of a chunk's board `index`."""
-    film = film_of_game([chunk])
-    return film.tiles[index], film.armies[index], film.width
 
 
 def _read(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Message:

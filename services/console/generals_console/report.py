@@ -14,12 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from generals_console.audit import AuditReport
-from generals_console.board_view import PLAYER_COLOURS
+from generals_console.board_picture import draw_board
 from generals_console.ranges import TELL_THE_END, read_ranges, whole_log
 from generals_console.stages import Reading, rate
 from generals_runtime.kafka import make_consumer
 from generals_runtime.settings import KafkaSettings
-from generals_schemas import tiles as codes
 from generals_schemas.codec import decode_chunk, decode_game
 from generals_schemas.errors import BadRecord
 from generals_schemas.records import GameSummary, TransitionChunk
@@ -47,7 +46,7 @@ def write_report(run_dir: Path, kafka: KafkaSettings, readings: Sequence[Reading
         _draw_rewards(rewards, readings[-1])
         _draw_actions(actions, readings)
         _draw_lengths(lengths, played.games)
-        _draw_board(board, played.last_chunk)
+        _draw_last_board(board, played.last_chunk)
         for axes in (rates, loss, rewards, actions, lengths):
             axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(run_dir / "report.png", dpi=110)
@@ -124,38 +123,14 @@ def _draw_lengths(axes: Axes, games: Sequence[GameSummary]) -> None:
         axes.legend(frameon=False)
 
 
-def _draw_board(axes: Axes, chunk: TransitionChunk | None) -> None:
-    axes.set_axis_off()
+def _draw_last_board(axes: Axes, chunk: TransitionChunk | None) -> None:
     if chunk is None:
+        axes.set_axis_off()
         axes.set_title("No finished game")
         return
-    tiles, armies = chunk.tiles[-1], chunk.armies[-1]
-    image = np.array([_rgb(int(tile)) for tile in tiles]).reshape(chunk.height, chunk.width, 3)
-    axes.imshow(image)
-    for index, army in enumerate(armies.tolist()):
-        kind = int(tiles[index]) >> codes.KIND_SHIFT
-        mark = "♛" if codes.IS_GENERAL[kind] else "▣" if codes.IS_CITY[kind] else ""
-        if army or mark:
-            axes.text(
-                index % chunk.width, index // chunk.width, f"{mark}{army}", ha="center", va="center", color="white",
-                fontsize=max(4.0, 90 / chunk.width),
-            )  # fmt: skip
+    draw_board(axes, chunk.tiles[-1], chunk.armies[-1], chunk.width)
     names = " against ".join(policy.name for policy in chunk.policies)
     axes.set_title(f"The last board of {names}, tick {chunk.first_tick + chunk.ticks}")
-
-
-def _rgb(tile: int) -> tuple[float, float, float]:
-    owner = (tile & codes.OWNER_MASK) - 1
-    kind = tile >> codes.KIND_SHIFT
-    colour = "#dddddd"
-    if owner >= 0:
-        colour = PLAYER_COLOURS[owner]
-    elif codes.IS_IMPASSABLE[kind]:
-        colour = "#777777"
-    elif codes.IS_STRUCTURE[kind]:
-        colour = "#a8a29e"
-    red, green, blue = mpl.colors.to_rgb(colour)
-    return red, green, blue
 
 
 def _page(picture: Path, reading: Reading, audit: AuditReport) -> str:

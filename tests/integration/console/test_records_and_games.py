@@ -129,12 +129,15 @@ def test_tail_tells_what_comes_and_goes_on_where_its_group_was(deployment: Deplo
     assert deployment.refused("tail", "nowhere") == "topic nowhere does not exist; `generals topics create` makes it"
 
 
-def test_a_chunk_is_inspected_with_its_board(deployment: Deployment) -> None:
+def test_a_chunk_is_inspected_with_its_board(deployment: Deployment, tmp_path: Path) -> None:
     deployment.play()
     told = json.loads(deployment.generals("inspect", "transitions", 0, 1, "--json"))
     chunk = deployment.chunks[1]
     assert (told["game_id"], told["chunk"], told["timestamp_ms"]) == (chunk.game_id, chunk.chunk, AT_MS)
-    *_, lowest = deployment.generals("inspect", "transitions", 0, 1, "--step", chunk.ticks).rstrip().splitlines()
+    picture, last = tmp_path / "board.png", chunk.ticks
+    shown = deployment.generals("inspect", "transitions", 0, 1, "--step", last, "--png", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    *_, lowest = shown.rstrip().splitlines()
     armies = chunk.armies[chunk.ticks].reshape(chunk.height, chunk.width)[-1]
     assert [int(word) for word in lowest.replace("♛", " ").replace("▣", " ").split() if word.isdecimal()] == [
         army for army in armies.tolist() if army
@@ -159,6 +162,11 @@ def test_a_record_that_is_not_there_is_named_with_what_is(deployment: Deployment
     assert deployment.refused("inspect", "experiences", 1, 0) == f"{topic} has no partition 1; it has 1"
     assert deployment.refused("inspect", "experiences", 0, end) == f"{topic}[0] holds offsets 0 … {end - 1}, not {end}"
     assert deployment.refused("inspect", "experiences", 0, 0, "--step", 99) == "the record has steps 0 … 15, not 99"
+    deployment.play()
+    deployment.write(deployment.topics.games, [b"no summary"])
+    assert deployment.refused("inspect", "transitions", 0, 0, "--step", 99) == "the chunk has boards 0 … 16, not 99"
+    refusal = deployment.refused("inspect", "games", 0, 0, "--png", "game.png")
+    assert refusal == "this record has nothing to draw: pictures are made of chunks and of experiences"
 
 
 def test_a_game_is_watched_as_it_was_played(deployment: Deployment) -> None:

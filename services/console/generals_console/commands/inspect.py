@@ -23,7 +23,9 @@ def inspect(
     partition: Annotated[int | None, typer.Argument(min=0, help="Partition of the topic.")] = None,
     offset: Annotated[int | None, typer.Argument(min=0, help="Offset of the record.")] = None,
     step: Annotated[int, typer.Option(min=0, help="Which step of the record, or which row of the object.")] = 0,
-    png: Annotated[Path | None, typer.Option(help="Draw an experience's planes into this file.")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Draw an experience's planes, or a chunk's board, into this file.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -39,8 +41,9 @@ def inspect(
 def _inspect_record(
     topic: str, partition: int, offset: int, step: int, png: Path | None, config: Path | None, *, as_json: bool
 ) -> None:
+    from generals_console.board_picture import draw_chunk
     from generals_console.board_view import board_text
-    from generals_console.inspection import board_of, fetch
+    from generals_console.inspection import fetch
     from generals_schemas.records import TransitionChunk
 
     kafka = kafka_settings(config)
@@ -51,13 +54,21 @@ def _inspect_record(
         if step >= record.steps:
             raise OperatorError(f"the record has steps 0 … {record.steps - 1}, not {step}")
         facts |= _look(record, step, png)
+    elif isinstance(record, TransitionChunk):
+        if step > record.ticks:
+            raise OperatorError(f"the chunk has boards 0 … {record.ticks}, not {step}")
+        if png is not None:
+            draw_chunk(record, step, png)
+            err.print(f"drew {png}")
+    elif png is not None:
+        raise OperatorError("this record has nothing to draw: pictures are made of chunks and of experiences")
     if as_json:
         print_json(facts)
         return
     moment = datetime.fromtimestamp(facts.pop("timestamp_ms") / 1000, UTC)
     print_facts({**facts, "time": moment.isoformat(timespec="milliseconds")})
     if isinstance(record, TransitionChunk):
-        out.print(board_text(*board_of(record, min(step, record.ticks))))
+        out.print(board_text(record.tiles[step], record.armies[step], record.width))
 
 
 def _inspect_file(place: str, step: int, png: Path | None, *, as_json: bool) -> None:
