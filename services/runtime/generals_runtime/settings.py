@@ -121,7 +121,7 @@ class ObservabilitySettings(SettingsGroup):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     follow_game: str | None = Field(
-        default=None, description="log each chunk of the game with this id, whatever the level"
+        default=None, description="engine and collector log each chunk of the game with this id, whatever the level"
     )
     log_format: Literal["auto", "json", "human"] = Field(
         default="auto", description="auto: human on a terminal, else JSON"
