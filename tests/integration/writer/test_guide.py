@@ -26,9 +26,9 @@ def live_recipe(kafka: str, topic: str) -> str:
     return str(code).replace("localhost:9092", kafka).replace("generals.experiences", topic)
 
 
-def ends_by_version(batches: list[ExperienceBatch]) -> Counter[int]:
-    """How many players' games ended, by the version of their policy."""
-    return Counter(batch.policy.version for batch in batches if batch.end != "none")
+def ends_by_version(batches: list[ExperienceBatch]) -> Counter[tuple[str, int]]:
+    """How many players' games ended, by their policy and its version."""
+    return Counter((batch.policy.name, batch.policy.version) for batch in batches if batch.end != "none")
 
 
 @pytest.mark.partitions(2)
@@ -58,5 +58,5 @@ def test_a_new_group_counts_what_was_archived_and_what_came_since_each_once(
     assert sum(names["played"].values()) > sum(ends_by_version(past[0][: halves[0]]).values())
     won = ends_by_version([batch for batch in everything if batch.rewards[-1] > 0.5])
     assert names["won"] == won
-    assert names["win_rates"] == {version: won[version] / games for version, games in names["played"].items()}
+    assert names["win_rates"] == {player: won[player] / games for player, games in names["played"].items()}
     assert {p.partition: p.offset for p in positions(open_store(archive), topic)} == dict(enumerate(halves))
