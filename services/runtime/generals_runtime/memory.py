@@ -22,8 +22,8 @@ def share_one_heap() -> bool:
     """Let all threads of this process, and Arrow, allocate in one heap: True if the C library can.
 
     glibc gives each thread a heap of its own, of which the next thread's blocks keep pages in use here and there; Arrow
-    has one, too, that `malloc_trim` does not know. With them what a busy writer kept after a trim wandered between 113
-    and 160 MiB; with one heap it is 103 to 105 after a hundred million experiences as after the first ten million.
+    has one, too, that `malloc_trim` does not know. With them what a busy writer kept after a trim wandered between 136
+    and 157 MiB; with one heap it is 103 to 105 after a hundred million experiences as after the first ten million.
 
     To be called before threads are started and before pyarrow is imported. The price is that threads wait for each
     other when they allocate: for a process of few threads that allocate much.

@@ -153,3 +153,18 @@ class ServiceSettings(SettingsGroup):
     kafka: KafkaSettings = KafkaSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     service_id: str = Field(default_factory=_default_service_id, min_length=1, max_length=200)
+
+
+class ReaderSettings(ServiceSettings):
+    """Base of the settings of a service that reads experiences."""
+
+    topic: str | None = Field(
+        default=None,
+        min_length=1,
+        description="experiences to read, such as `generals retensorise` made; null: those of the collectors",
+    )
+
+    @property
+    def experiences(self) -> str:
+        """The topic that is read."""
+        return self.topic or self.kafka.topics().experiences.name

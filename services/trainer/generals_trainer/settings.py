@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from generals_runtime.settings import ServiceSettings, SettingsGroup
+from generals_runtime.settings import ReaderSettings, SettingsGroup
 
 LEAST_CAPACITY = 257
 """Rows of a chunk of the engine's default length: its steps, and the state after the last.
@@ -89,7 +89,7 @@ class LearnerSettings(SettingsGroup):
         return min(1.0, 1.0 / (self.averaged_share * step))
 
 
-class TrainerSettings(ServiceSettings):
+class TrainerSettings(ReaderSettings):
     """All settings of `python -m generals_trainer`."""
 
     section: ClassVar[str] = "trainer"
@@ -98,11 +98,6 @@ class TrainerSettings(ServiceSettings):
     learner: LearnerSettings = LearnerSettings()
     learn_from: tuple[str, ...] | None = Field(
         default=None, description="only experiences of these policies; null: of all, for this is off-policy learning"
-    )
-    topic: str | None = Field(
-        default=None,
-        min_length=1,
-        description="experiences to learn from, such as `generals retensorise` made; null: those of the collectors",
     )
     policy: str = Field(
         default="dqn", pattern=r"^[A-Za-z0-9_.-]+$", description="name under which its versions are published"
@@ -125,11 +120,6 @@ class TrainerSettings(ServiceSettings):
     publish_every_s: float | None = Field(default=None, gt=0, description="null: publishes nothing")
     log_every_s: float = Field(default=5.0, gt=0)
     tensorboard: bool = False
-
-    @property
-    def experiences(self) -> str:
-        """The topic that is read."""
-        return self.topic or self.kafka.topics().experiences.name
 
     @property
     def object_store(self) -> str:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from generals_runtime.objects import StoreRefused, check_store_url
-from generals_runtime.settings import ServiceSettings, SettingsGroup
+from generals_runtime.settings import ReaderSettings, SettingsGroup
 
 
 class Destination(SettingsGroup):
@@ -38,18 +38,13 @@ class Rotation(SettingsGroup):
     open_seconds: float = Field(default=300.0, gt=0, description="time since its first record came")
 
 
-class WriterSettings(ServiceSettings):
+class WriterSettings(ReaderSettings):
     """Everything the writer can be told."""
 
     section: ClassVar[str] = "writer"
 
     destinations: tuple[Destination, ...] = (Destination(),)
     rotation: Rotation = Rotation()
-    topic: str | None = Field(
-        default=None,
-        min_length=1,
-        description="experiences to archive, such as `generals retensorise` made; null: those of the collectors",
-    )
     group_prefix: str = Field(
         default="generals-writer", min_length=1, description="groups are named prefix-destination"
     )
@@ -59,11 +54,6 @@ class WriterSettings(ServiceSettings):
     on_expired: Literal["stop", "skip"] = Field(
         default="stop", description="when the log has deleted what is not archived: stop, or skip it and record the gap"
     )
-
-    @property
-    def experiences(self) -> str:
-        """The topic that is archived."""
-        return self.topic or self.kafka.topics().experiences.name
 
     @field_validator("destinations")
     @classmethod

@@ -34,6 +34,15 @@ def test_an_encoding_of_ones_own_is_found_by_module_and_attribute_and_an_unknown
         get_encoding("generals_schemas.encodings:BASE_PLANES")
 
 
+def test_the_pages_encoding_of_ones_own_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    (tmp_path / "small_encoding.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = get_encoding("small_encoding:ENCODING")
+    assert found.name == "small_encoding:ENCODING"
+    assert [channel.name for channel in found.channels] == ["own_armies", "enemy_armies", "mountains"]
+
+
 def test_an_encoding_that_names_what_it_does_not_store_is_refused() -> None:
     with pytest.raises(ValueError, match="channel a is made of secret"):
         Encoding("wrong", (Channel("a", "plane", "secret", ""),))
